@@ -1,0 +1,143 @@
+"""How the trials of a sweep run: the fields of limits, pods and stores, and the rules between them."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hypersweep.contract import CONTAINER
+from hypersweep.rule import Model, Rule, exactly_one
+from hypersweep.scalar import (
+    OBJECT_NAME,
+    STORE_URL,
+    Count,
+    Duration,
+    Number,
+    Open,
+    Positive,
+    Quantity,
+    Text,
+    Whole,
+)
+
+# -- limits
+
+
+class Budget(Model):
+    RULES = (
+        Rule(
+            "gpuHours or wallClock must be given",
+            "has(self.gpuHours) || has(self.wallClock)",
+            lambda b: b.gpu_hours is not None or b.wall_clock is not None,
+            lambda b: "neither",
+        ),
+    )
+
+    gpu_hours: Number | None = Field(None, gt=0, description="GPU hours of all attempts together.")
+    wall_clock: Duration | None = Field(None, description="Time since the sweep began.")
+
+
+class Retries(Model):
+    errors: Count = Field(1, description="Further attempts of a trial after errors. Default: 1.")
+    preemptions: Count = Field(
+        20, description="Further attempts after preemptions and lost nodes. Default: 20."
+    )
+
+
+# -- how a trial runs
+
+
+class Resources(Model):
+    limits: dict[str, Quantity] = Field(
+        default_factory=dict, max_length=32, description="Most that a node's share of the trial may use."
+    )
+    requests: dict[str, Quantity] = Field(
+        default_factory=dict, max_length=32, description="What is set aside for it."
+    )
+
+
+class TrialSpec(Model):
+    image: str = Field(
+        "",
+        strict=True,
+        max_length=1024,
+        description="Image of the trial. Default: the operator's trainer image.",
+    )
+    nodes: Whole = Field(1, ge=1, le=1000, description="Pods of one trial, all needed at once. Default: 1.")
+    ranks: Whole | None = Field(
+        None, ge=1, le=64, description="Processes per node. Default: the limit of GPUs, else 1."
+    )
+    resources: Resources = Field(Resources(), description="Resources of the container, per node.")
+    queue: str | None = Field(
+        None, strict=True, pattern=OBJECT_NAME, max_length=63, description="A Kueue LocalQueue."
+    )
+    timeout: Duration | None = Field(None, description="Longest run of one attempt.")
+    start_timeout: Duration | None = Field(None, description="Longest wait until an attempt's pods run.")
+    progress_timeout: Duration | None = Field(None, description="Longest silence of a running attempt.")
+    expected_time: Duration | None = Field(None, description="What one trial is expected to take.")
+    pod_template: Open = Field(
+        default_factory=dict,
+        description="Merged over the pod as a strategic merge would: any field, image and command. "
+        f"The trial's container is named {CONTAINER}; one with a command replaces the built-in trainer.",
+    )
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        """What `podTemplate` says of the trial's container."""
+        spec = self.pod_template.get("spec")
+        containers = spec.get("containers") if isinstance(spec, dict) else None
+        found = containers if isinstance(containers, list) else []
+        return next((c for c in found if isinstance(c, dict) and c.get("name") == CONTAINER), {})
+
+    @property
+    def command(self) -> tuple[str, ...] | None:
+        """Command and arguments of a container that brings its own; None for the built-in trainer."""
+        command = self.container.get("command")
+        if not isinstance(command, list) or not command:
+            return None
+        return tuple(map(str, [*command, *(self.container.get("args") or [])]))
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one node's pod: the limits of every resource that is one, or a part of one."""
+        limits = self.resources.limits | ((self.container.get("resources") or {}).get("limits") or {})
+        names = [name for name in limits if name.endswith("/gpu") or "/mig-" in name]
+        return sum(int(limits[name]) for name in names)
+
+    @property
+    def ranks_per_node(self) -> int:
+        return self.gpus or self.ranks or 1
+
+
+# -- where results lie
+
+
+class Keep(Model):
+    checkpoints: Literal["all", "best", "last", "none"] = Field("all", description="Checkpoints to keep.")
+    days: Positive | None = Field(None, description="Days after which everything else is deleted.")
+
+
+class StoreSpec(Model):
+    url: str = Field(
+        strict=True, pattern=STORE_URL, max_length=1024, description="Where everything is written."
+    )
+    secret_name: str | None = Field(
+        None,
+        strict=True,
+        pattern=OBJECT_NAME,
+        max_length=253,
+        description="Secret of the sweep's namespace with the trials' credentials, as environment variables.",
+    )
+    keep: Keep | None = Field(None, description="What to delete, and when.")
+
+
+class Reuse(Model):
+    RULES = (exactly_one("sweep", "url"),)
+
+    sweep: Text | None = Field(None, description="A sweep of this namespace.")
+    url: Text | None = Field(None, description="The prefix of a sweep in a store.")
+
+
+class RetryRequest(Model):
+    trial: Count = Field(description="Number of the trial.")
+    after: Count = Field(description="Its attempt after which one more is wanted.")
