@@ -1,0 +1,306 @@
+"""What to record and do next, from what a sweep's journal says and what is alive: the one decision."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from hypersweep import strategy, verdict
+from hypersweep.api import SweepSpec
+from hypersweep.journal import Fact, History, Launched, Stopped
+from hypersweep.runner import Evidence, Key, Live, Order, Phase
+from hypersweep.trial import End, Status, Trial, scores
+from hypersweep.verdict import FAILURES, PROGRESS_TIMEOUT, START_TIMEOUT, SUSPENDED
+
+KEPT_FAILURES = 5  # failed attempts whose remains stay for people to look at
+FIRST_BACKOFF = timedelta(seconds=10)
+LONGEST_BACKOFF = timedelta(minutes=10)
+
+BUDGET = "BudgetExhausted"
+TOO_MANY_FAILED = "TooManyFailed"
+
+
+class SweepPhase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (SweepPhase.SUCCEEDED, SweepPhase.FAILED)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`record` is written first; then launches, then stops and removals: each may be done twice."""
+
+    history: History  # after `record`
+    record: tuple[Fact, ...] = ()
+    launch: tuple[Order, ...] = ()
+    stop: tuple[Key, ...] = ()
+    forget: tuple[Key, ...] = ()
+    strays: tuple[Key, ...] = ()  # exist, but no launch names them
+    phase: SweepPhase = SweepPhase.RUNNING
+    reason: str = ""
+    message: str = ""
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """Where the sweep as a whole is heading."""
+
+    reason: str = "Searching"
+    message: str = ""
+    launch: bool = True
+    halt: str = ""  # why what runs has to stop
+    phase: SweepPhase = SweepPhase.RUNNING  # once nothing runs any more
+
+
+def plan(
+    spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime, writes: int = 20
+) -> Plan:
+    """Decide what to record, launch, stop and forget next; the same input always gives the same plan."""
+    record: list[Fact] = []
+
+    def add(facts: list[Fact]) -> None:
+        nonlocal history
+        record.extend(facts)
+        history = history.fold(facts)
+
+    def add_ends() -> None:
+        seen = _unrecorded(history, live)
+        add([fact for attempt in seen if (fact := verdict.ended(spec, history, attempt, now))])
+
+    add_ends()
+    while decision := strategy.decide(spec, history, now):
+        add([decision])
+    goal = _goal(spec, history, live, now)
+    stops = [
+        Stopped(now, *attempt.key, reason)
+        for attempt in _unrecorded(history, live)
+        if history.trials[attempt.trial].last.stop is None
+        and (reason := goal.halt or _overdue(spec, attempt, now))
+    ]
+    add(list(stops))
+    add_ends()
+    launches = _launches(spec, history, live, now, writes) if goal.launch else []
+    orders = [] if goal.halt else _recreated(history, live)
+    for launched in launches:
+        suggestion = launched.suggestion or history.trials[launched.trial].suggestion
+        orders.append(Order(launched.trial, launched.attempt, suggestion))
+    add(list(launches))
+    drained = not goal.launch and not _open(history)
+    return Plan(
+        history=history,
+        record=tuple(record),
+        launch=tuple(orders),
+        stop=tuple(_to_stop(history, live)),
+        forget=tuple(_to_forget(history, live)),
+        strays=tuple(key for key in sorted(live) if not _known(history, key)),
+        phase=goal.phase if drained else SweepPhase.RUNNING,
+        reason=goal.reason,
+        message=goal.message,
+        wake_at=_wake_at(spec, history, live, now),
+    )
+
+
+def _known(history: History, key: Key) -> bool:
+    trial = history.trials.get(key[0])
+    return trial is not None and key[1] < len(trial.attempts)
+
+
+def _current(history: History, key: Key) -> bool:
+    """Whether an attempt is launched and its end is not recorded: only the newest of a trial can be."""
+    trial = history.trials.get(key[0])
+    return trial is not None and key[1] == trial.last.number and trial.last.end is None
+
+
+def _unrecorded(history: History, live: Mapping[Key, Live]) -> list[Live]:
+    return [live[key] for key in sorted(live) if _current(history, key)]
+
+
+def _open(history: History) -> bool:
+    """Whether some attempt is launched and not recorded."""
+    return any(history.trials[number].last.end is None for number in history.unfinished)
+
+
+def _alive(history: History, attempt: Live) -> bool:
+    """Whether an attempt counts against `parallelism`: what may have a process, or will have one again."""
+    if attempt.phase is Phase.ENDED:
+        return False
+    if attempt.phase is Phase.GONE:
+        return _current(history, attempt.key) and history.trials[attempt.trial].last.stop is None
+    return True
+
+
+# -- the sweep as a whole
+
+
+def _goal(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime) -> _Goal:
+    """What ends, holds or drives the sweep, the strongest reason first."""
+    failed = history.counts.get(Status.FAILED, 0)
+    if failed > spec.max_failed_trials:
+        message = f"{failed} trials failed, more than spec.maxFailedTrials = {spec.max_failed_trials}"
+        return _Goal(TOO_MANY_FAILED, message, False, TOO_MANY_FAILED, SweepPhase.FAILED)
+    if finish := strategy.ended(spec, history):
+        phase = SweepPhase.FAILED if finish.failed else SweepPhase.SUCCEEDED
+        return _Goal(finish.reason, finish.message, False, phase=phase)
+    if spec.suspend:
+        return _Goal(SUSPENDED, "spec.suspend is true", False, SUSPENDED, SweepPhase.SUSPENDED)
+    if spent := _spent(spec, history, live, now):
+        return _Goal(BUDGET, spent, False, BUDGET, SweepPhase.SUCCEEDED)
+    if reached := _reached(spec, history):
+        return _Goal("TargetReached", reached, False, phase=SweepPhase.SUCCEEDED)
+    if spec.max_trials is not None and history.launched >= spec.max_trials and not history.unfinished:
+        message = f"{history.launched} trials ran: spec.maxTrials"
+        return _Goal("MaxTrialsReached", message, False, phase=SweepPhase.SUCCEEDED)
+    return _Goal()
+
+
+def _spent(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime) -> str:
+    """Which budget is used up, in words; empty when none is."""
+    hours = spec.budget.gpu_hours if spec.budget else None
+    if hours is not None:
+        used = history.gpu_seconds + sum(
+            attempt.gpus * (now - attempt.started).total_seconds()
+            for attempt in _unrecorded(history, live)
+            if attempt.started is not None
+        )
+        if used >= hours * 3600:
+            return f"{used / 3600:.2f} GPU hours are used, spec.budget.gpuHours is {hours}"
+    end = _wall_clock_end(spec, history)
+    if end is not None and now >= end:
+        assert spec.budget is not None
+        return f"the sweep has run for spec.budget.wallClock = {spec.budget.wall_clock}"
+    return ""
+
+
+def _wall_clock_end(spec: SweepSpec, history: History) -> datetime | None:
+    if spec.budget is None or spec.budget.wall_clock is None or history.opened is None:
+        return None
+    return history.opened.at + spec.budget.wall_clock
+
+
+def _reached(spec: SweepSpec, history: History) -> str:
+    """Which configuration has reached the target; iterative sweeps look for themselves, stage by stage."""
+    objective = spec.objective
+    if objective.target is None or spec.strategy.kind == "iterative":
+        return ""
+    best = next(iter(scores(history.trials.values(), objective, spec.seeds)), None)
+    if best is None or not objective.reached(best.mean):
+        return ""
+    return f"{objective.metric} = {best.mean:.6g} reaches the target {objective.target:g}"
+
+
+def _overdue(spec: SweepSpec, attempt: Live, now: datetime) -> str:
+    """Why one attempt has to be stopped; empty when it may go on."""
+    trial = spec.trial
+    wait = trial.start_timeout
+    if attempt.phase is Phase.PENDING and wait and now >= attempt.created + wait:
+        return START_TIMEOUT
+    since = attempt.progressed or attempt.started
+    if attempt.phase is not Phase.RUNNING or since is None or trial.progress_timeout is None:
+        return ""
+    return PROGRESS_TIMEOUT if now >= since + trial.progress_timeout else ""
+
+
+# -- launches
+
+
+def _recreated(history: History, live: Mapping[Key, Live]) -> list[Order]:
+    """Launches that are recorded, but of which nothing exists."""
+    return [
+        Order(*attempt.key, history.trials[attempt.trial].suggestion)
+        for attempt in _unrecorded(history, live)
+        if attempt.phase is Phase.GONE
+        and attempt.evidence is Evidence.ABSENT
+        and history.trials[attempt.trial].last.stop is None
+    ]
+
+
+def _launches(
+    spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime, writes: int
+) -> list[Launched]:
+    """Further attempts first, then further trials, as far as there is room."""
+    room = min(spec.parallelism - sum(_alive(history, attempt) for attempt in live.values()), writes)
+    if room <= 0:
+        return []
+    waiting = [history.trials[n] for n in sorted(history.unfinished)]
+    due = [t for t in waiting if t.status is Status.WAITING and retry_at(t) <= now]
+    retries = [Launched(now, trial.number, len(trial.attempts)) for trial in due[:room]]
+    room -= len(retries)
+    if spec.max_trials is not None:
+        room = min(room, spec.max_trials - history.launched)
+    if not _warm(history, live):
+        room = min(room, 1 - history.launched)
+    if room <= 0:
+        return retries
+    suggestions = strategy.suggest(spec, history, room)
+    return retries + [
+        Launched(now, history.launched + i, 0, suggestion) for i, suggestion in enumerate(suggestions)
+    ]
+
+
+def _warm(history: History, live: Mapping[Key, Live]) -> bool:
+    """Whether trial 0 has shown that trials of this sweep work: only then do others start."""
+    if history.launched == 0:
+        return False
+    first = history.trials[0]
+    seen = live.get((0, first.last.number))
+    return history.launched > 1 or first.finished or (seen is not None and bool(seen.progress))
+
+
+def retry_at(trial: Trial) -> datetime:
+    """When the next attempt may start: the first retry at once, later ones after ever longer waits."""
+    ended = trial.last.ended
+    assert ended is not None
+    failures = trial.ends(*FAILURES)
+    if trial.last.end is End.SUSPENDED or failures < 2:
+        return ended
+    return ended + min(FIRST_BACKOFF * 2 ** min(failures - 2, 10), LONGEST_BACKOFF)
+
+
+# -- removals and time
+
+
+def _to_stop(history: History, live: Mapping[Key, Live]) -> Iterator[Key]:
+    """Attempts with a recorded stop that nobody has asked to end yet."""
+    for attempt in _unrecorded(history, live):
+        if attempt.phase in (Phase.PENDING, Phase.RUNNING) and history.trials[attempt.trial].last.stop:
+            yield attempt.key
+
+
+def _to_forget(history: History, live: Mapping[Key, Live]) -> list[Key]:
+    """What is left of recorded attempts, except for the newest failures."""
+    recorded = [
+        (attempt, seen)
+        for key, seen in sorted(live.items())
+        if _known(history, key) and (attempt := history.trials[key[0]].attempts[key[1]]).end is not None
+    ]
+    failed = [(a.ended, seen.key) for a, seen in recorded if a.end in FAILURES and seen.phase is Phase.ENDED]
+    kept = {key for _, key in sorted(failed, key=lambda pair: (str(pair[0]), pair[1]))[-KEPT_FAILURES:]}
+    remains = (Phase.PENDING, Phase.RUNNING, Phase.ENDED)
+    return [seen.key for _, seen in recorded if seen.key not in kept and seen.phase in remains]
+
+
+def _wake_at(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime) -> datetime | None:
+    """The next moment at which time alone changes the plan."""
+    trials = [] if spec.suspend else [history.trials[number] for number in history.unfinished]
+    times = [retry_at(trial) for trial in trials if trial.status is Status.WAITING]
+    if end := _wall_clock_end(spec, history):
+        times.append(end)
+    running = _unrecorded(history, live)
+    for attempt in running:
+        if attempt.phase is Phase.PENDING and spec.trial.start_timeout:
+            times.append(attempt.created + spec.trial.start_timeout)
+        since = attempt.progressed or attempt.started
+        if attempt.phase is Phase.RUNNING and since is not None and spec.trial.progress_timeout:
+            times.append(since + spec.trial.progress_timeout)
+    if spec.budget and spec.budget.gpu_hours is not None and (gpus := sum(a.gpus for a in running)):
+        left = spec.budget.gpu_hours * 3600 - history.gpu_seconds
+        used = sum(a.gpus * (now - a.started).total_seconds() for a in running if a.started)
+        times.append(now + timedelta(seconds=max(left - used, 1) / gpus))
+    return min((time for time in times if time > now), default=None)

@@ -1,0 +1,375 @@
+"""The pass that both worlds share: nothing is lost or run twice, wherever its process is killed."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypersweep.api import SweepSpec, load
+
+from hypersweep.journal import Decided, Ended, Launched, decode
+from hypersweep.plan import SweepPhase
+from hypersweep.reconcile import SpecChanged, Step, Sweep, SweepGone
+from hypersweep.runner import Exit, Live, Metric, Phase, Result
+from hypersweep.trial import End, Status, Suggestion
+from tests.world import Crash, Fault, MemoryJournal, World, WorldRunner, measured
+
+GRID = """
+apiVersion: hypersweep.io/v1alpha1
+kind: HyperSweep
+metadata: {name: grid}
+spec:
+  objectives: [{metric: loss, goal: minimize}]
+  parameters: [{name: x, int: {min: 0, max: 8}}]
+  strategy: {grid: {}}
+  parallelism: 3
+  trial: {podTemplate: {spec: {containers: [{name: trial, command: [train]}]}}}
+"""
+
+ITERATIVE = """
+apiVersion: hypersweep.io/v1alpha1
+kind: HyperSweep
+metadata: {name: iterative}
+spec:
+  objectives: [{metric: loss, goal: minimize}]
+  parameters:
+    - {name: x, int: {min: 0, max: 5}, start: 0}
+    - {name: y, choice: [a, b, c], start: a}
+  strategy: {iterative: {stages: [{parameters: [y]}, {parameters: [x]}], final: {seeds: 3}}}
+  parallelism: 4
+  trial: {podTemplate: {spec: {containers: [{name: trial, command: [train]}]}}}
+"""
+
+
+def loss(suggestion: Suggestion) -> float:
+    x, y = suggestion.parameters["x"], suggestion.parameters.get("y", "a")
+    assert isinstance(x, int)
+    noise = Random(f"{suggestion.seed}:{x}:{y}").gauss(0, 0.05)
+    return (x - 3) ** 2 + {"a": 2, "b": 0, "c": 1}[str(y)] + noise
+
+
+def a_spec(text: str = GRID, **changes: object) -> SweepSpec:
+    return load(text).spec.model_copy(update=changes)
+
+
+@dataclass
+class Bench:
+    """A sweep in a simulated world, whose process may be started anew at any time."""
+
+    spec: SweepSpec = field(default_factory=a_spec)
+    world: World = field(default_factory=lambda: World(measured(loss)))
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.sweep = Sweep("u1", self.journal, WorldRunner(self.world))
+
+    def step(self) -> Step:
+        return self.sweep.step(self.spec, self.world.now)
+
+    def run(self, ticks: int = 1000, restart: bool = False) -> Step:
+        for _ in range(ticks):
+            try:
+                step = self.step()
+            except Crash:
+                self.restart()
+                continue
+            if step.plan.phase.terminal and not step.busy:
+                return step
+            self.world.tick()
+            if restart:
+                self.restart()
+        raise AssertionError("the sweep does not end")
+
+    def facts(self, kind: type) -> list[object]:
+        return [
+            fact for segment in self.journal.segments for fact in decode(segment) if isinstance(fact, kind)
+        ]
+
+    def outcome(self) -> tuple[object, ...]:
+        """What must not depend on order, time or crashes."""
+        launched = {f.trial: f.suggestion for f in self.facts(Launched) if f.suggestion}
+        ended = {f.trial: f.metrics for f in self.facts(Ended) if f.final}
+        trials = sorted((s.slot, s.draw, sorted(s.parameters.items()), s.seed) for s in launched.values())
+        decisions = [(d.stage, d.kind, d.round, d.parameters, d.adopted) for d in self.facts(Decided)]
+        return trials, decisions, sorted(str(sorted(m.items())) for m in ended.values())
+
+
+def test_a_grid_runs_every_point_once_and_succeeds() -> None:
+    bench = Bench()
+
+    step = bench.run()
+
+    assert step.plan.phase is SweepPhase.SUCCEEDED
+    assert [n for n, _ in sorted(bench.world.starts)] == list(range(9))
+    assert bench.world.alive_peak == 3
+    assert not bench.world.live
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("text", [GRID, ITERATIVE])
+def test_a_kill_at_any_write_changes_nothing(text: str, after: bool) -> None:
+    undisturbed = Bench(a_spec(text))
+    undisturbed.run()
+    writes = len(undisturbed.journal.segments) + undisturbed.world.fault.count
+
+    for port in ("journal", "world"):
+        for at in range(1, writes + 1, 1 if text == GRID else 7):
+            bench = Bench(a_spec(text))
+            getattr(bench, port).fault = Fault(at, after)
+            bench.run()
+
+            ended = [(f.trial, f.attempt) for f in bench.facts(Ended)]
+            assert len(set(ended)) == len(ended)
+            assert bench.world.alive_peak <= bench.spec.parallelism
+            assert bench.outcome() == undisturbed.outcome()
+            assert len(set(bench.world.starts)) == len(bench.world.starts)
+
+
+def test_a_restart_at_every_tick_and_any_finishing_order_give_the_same_decisions() -> None:
+    expected = Bench(a_spec(ITERATIVE))
+    expected.run()
+
+    for seed in range(5):
+        bench = Bench(a_spec(ITERATIVE), World(measured(loss), Random(seed)))
+        bench.run(restart=True)
+
+        assert bench.outcome() == expected.outcome()
+
+
+def test_others_start_once_trial_0_reports() -> None:
+    bench = Bench()
+
+    bench.step()
+    assert bench.world.alive == [(0, 0)]
+    bench.world.live[(0, 0)] = replace(
+        bench.world.live[(0, 0)], phase=Phase.RUNNING, progress={"loss": 1.0}, step=1
+    )
+    bench.step()
+
+    assert bench.world.alive == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_a_failed_attempt_is_retried_once_and_then_fails_its_trial() -> None:
+    bench = Bench()
+    bench.step()
+
+    bench.world.end((0, 0), Exit.ERROR)
+    bench.step()
+    bench.world.end((0, 1), Exit.ERROR)
+    step = bench.step()
+
+    assert [a.end for a in step.plan.history.trials[0].attempts] == [End.ERROR, End.ERROR]
+    assert step.plan.history.trials[0].status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("exit", "end", "again"),
+    [
+        (Exit.CONFIG, End.CONFIG, False),
+        (Exit.ERROR, End.ERROR, True),
+        (Exit.PREEMPTED, End.PREEMPTED, True),
+        (Exit.LOST, End.LOST, True),
+        (Exit.TIMEOUT, End.TIMEOUT, False),
+        (Exit.CHECKPOINTED, End.ERROR, True),
+    ],
+)
+def test_the_class_of_an_end_decides_whether_it_is_retried(exit: Exit, end: End, again: bool) -> None:
+    bench = Bench()
+    bench.step()
+
+    bench.world.end((0, 0), exit)
+    step = bench.step()
+
+    assert step.plan.history.trials[0].attempts[0].end is end
+    assert ((0, 1) in bench.world.live) is again
+
+
+def test_a_checkpointed_exit_with_progress_is_a_disruption() -> None:
+    bench = Bench()
+    bench.step()
+    bench.world.live[(0, 0)] = replace(bench.world.live[(0, 0)], phase=Phase.RUNNING, step=3)
+
+    bench.world.end((0, 0), Exit.CHECKPOINTED)
+    step = bench.step()
+
+    assert step.plan.history.trials[0].attempts[0].end is End.PREEMPTED
+
+
+@pytest.mark.parametrize(
+    ("result", "end"),
+    [
+        (Result("done", {"loss": Metric(float("nan"))}), End.INFEASIBLE),
+        (Result("infeasible", reason="the loss is not finite"), End.INFEASIBLE),
+        (Result("done", {"other": Metric(1.0)}), End.NO_METRICS),
+    ],
+)
+def test_a_result_is_judged_by_its_objective(result: Result, end: End) -> None:
+    bench = Bench()
+    bench.step()
+
+    bench.world.end((0, 0), Exit.COMPLETE, result)
+    step = bench.step()
+
+    assert step.plan.history.trials[0].attempts[0].end is end
+
+
+def test_a_result_counts_whatever_the_world_says_of_the_exit() -> None:
+    bench = Bench()
+    bench.step()
+
+    bench.world.end((0, 0), Exit.LOST, Result("done", {"loss": Metric(1.0)}))
+    step = bench.step()
+
+    assert step.plan.history.trials[0].status is Status.DONE
+
+
+def test_suspending_stops_what_runs_uncharged_and_resuming_continues() -> None:
+    bench = Bench()
+    bench.step()
+    bench.world.tick()
+    bench.step()
+
+    bench.spec = a_spec(suspend=True)
+    bench.step()
+    bench.world.tick()
+    suspended = bench.step()
+    bench.spec = a_spec()
+    resumed = bench.run()
+
+    assert suspended.plan.phase is SweepPhase.SUSPENDED
+    assert resumed.plan.phase is SweepPhase.SUCCEEDED
+    assert resumed.plan.history.counts == {Status.DONE: 9}
+    assert End.SUSPENDED in resumed.plan.history.ends
+
+
+def test_a_stopped_launch_that_never_started_is_not_started_again() -> None:
+    bench = Bench()
+    bench.world.fault = Fault(1)
+    with pytest.raises(Crash):
+        bench.step()
+    bench.restart()
+
+    bench.spec = a_spec(suspend=True)
+    step = bench.step()
+
+    assert bench.world.starts == []
+    assert step.plan.phase is SweepPhase.SUSPENDED
+
+
+def test_lower_parallelism_only_drains() -> None:
+    bench = Bench()
+    bench.step()
+    bench.world.tick()
+    bench.step()
+    running = set(bench.world.alive)
+
+    bench.spec = a_spec(parallelism=1)
+    bench.step()
+
+    assert running <= set(bench.world.live)
+
+
+def test_too_many_failures_fail_the_sweep_and_leave_nothing_running() -> None:
+    failing = Result("failed", reason="boom")
+    bench = Bench(a_spec(max_failed_trials=2), World(lambda _: failing))
+
+    step = bench.run()
+
+    assert (step.plan.phase, step.plan.reason) == (SweepPhase.FAILED, "TooManyFailed")
+    assert not bench.world.alive
+
+
+def test_a_wall_clock_budget_stops_what_runs_and_more_budget_continues() -> None:
+    def budget(hours: float) -> SweepSpec:
+        text = GRID + f"  budget: {{wallClock: {int(hours * 3600)}s}}\n"
+        return load(text).spec
+
+    bench = Bench(budget(1))
+    bench.step()
+    bench.world.now += timedelta(hours=2)
+    bench.step()
+    bench.world.tick()
+
+    spent = bench.step()
+    bench.spec = budget(24)
+    more = bench.run()
+
+    assert (spent.plan.phase, spent.plan.reason) == (SweepPhase.SUCCEEDED, "BudgetExhausted")
+    assert more.plan.history.counts == {Status.DONE: 9}
+
+
+def test_a_target_lets_what_runs_finish_and_launches_nothing_more() -> None:
+    text = GRID.replace("goal: minimize}", "goal: minimize, target: 30}")
+    bench = Bench(a_spec(text))
+
+    step = bench.run()
+
+    assert (step.plan.phase, step.plan.reason) == (SweepPhase.SUCCEEDED, "TargetReached")
+    assert step.plan.history.launched < 9
+
+
+def test_another_search_under_the_same_journal_is_refused_by_field() -> None:
+    bench = Bench()
+    bench.step()
+    bench.restart()
+
+    bench.spec = a_spec(GRID.replace("max: 8", "max: 9"))
+    with pytest.raises(SpecChanged) as refused:
+        bench.step()
+
+    assert refused.value.fields == ("spec.parameters[x].int.max: must stay 8, but found 9",)
+
+
+def test_a_deleted_sweep_launches_nothing() -> None:
+    bench = Bench()
+    bench.sweep.confirm = lambda: False
+
+    with pytest.raises(SweepGone):
+        bench.step()
+
+    assert bench.world.starts == []
+
+
+def test_an_attempt_of_no_journal_is_removed() -> None:
+    bench = Bench()
+    bench.world.live[(7, 0)] = Live(7, 0, Phase.RUNNING, bench.world.now)
+
+    bench.step()
+
+    assert (7, 0) not in bench.world.live
+
+
+def test_a_second_writer_is_noticed_and_does_nothing() -> None:
+    bench = Bench()
+    other = Sweep("u1", bench.journal, WorldRunner(bench.world))
+    bench.step()
+
+    step = other.step(bench.spec, bench.world.now + timedelta(seconds=1))
+
+    assert step.busy or other.history == bench.sweep.history
+    assert bench.world.starts == [(0, 0)]
+
+
+def test_a_full_journal_launches_nothing_but_records_ends() -> None:
+    bench = Bench()
+    bench.step()
+
+    bench.journal.full = True
+    bench.world.end((0, 0))
+    step = bench.step()
+
+    assert step.plan.history.trials[0].status is Status.DONE
+    assert bench.world.starts == [(0, 0)]
+
+
+def test_the_last_five_failures_stay_to_be_looked_at() -> None:
+    failing = Result("failed", reason="boom")
+    bench = Bench(world=World(lambda _: failing))
+    bench.spec = load(GRID + "  maxFailedTrials: 100\n  retries: {errors: 0}\n").spec
+
+    bench.run()
+
+    assert len(bench.world.live) == 5

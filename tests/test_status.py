@@ -1,0 +1,107 @@
+"""The status document: what people see of a sweep, bounded at any number of trials."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from hypersweep import status
+from hypersweep.api import SweepSpec, load
+from hypersweep.journal import Ended, History, Launched, Opened
+from hypersweep.plan import Plan, SweepPhase, plan
+from hypersweep.status import Condition
+from hypersweep.trial import End, Suggestion
+from tests.world import START
+
+RANDOM = """
+apiVersion: hypersweep.io/v1alpha1
+kind: HyperSweep
+metadata: {name: many}
+spec:
+  objectives: [{metric: loss, goal: minimize}]
+  parameters: [{name: x, float: {min: 0, max: 1}}]
+  strategy: {random: {}}
+  maxTrials: 10000
+  trial: {podTemplate: {spec: {containers: [{name: trial, command: [train]}]}}}
+"""
+
+
+def a_spec() -> SweepSpec:
+    return load(RANDOM).spec
+
+
+def a_history(trials: int, failed: int = 0, text: str = "") -> History:
+    facts: list[Any] = [Opened(START, {}, "u1")]
+    for number in range(trials):
+        suggestion = Suggestion({"x": number / trials, "note": text}, 1, draw=number)
+        end = End.ERROR if number % 7 == 0 and number < 7 * failed else End.DONE
+        facts.append(Launched(START, number, 0, suggestion))
+        facts.append(Ended(START, number, 0, end, True, metrics={"loss": 1 + number % 13}))
+    return History().fold(facts)
+
+
+def a_document(history: History, previous: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    plan = Plan(history, **changes)
+    return status.document(
+        a_spec(), plan, {}, START + timedelta(hours=1), previous=previous or {}, generation=3
+    )
+
+
+def test_the_status_of_ten_thousand_trials_is_small() -> None:
+    document = a_document(a_history(10_000, failed=1400, text="long choice " * 200))
+
+    assert len(json.dumps(document)) < 16 * 1024
+    assert document["progress"] == "10000/10000"
+
+
+def test_the_best_ten_come_best_first_and_ties_go_to_the_earliest() -> None:
+    document = a_document(a_history(100))
+
+    assert [entry["trials"][0] for entry in document["best"]] == [0, 13, 26, 39, 52, 65, 78, 91, 1, 14]
+    assert document["bestValue"] == "1"
+
+
+def test_index_ranges_read_as_a_jobs() -> None:
+    assert status.ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
+
+
+def test_a_long_list_of_ranges_is_cut_between_two() -> None:
+    text = status.ranges(range(0, 20_000, 2))
+
+    assert len(text) <= status.RANGES + 2
+    assert text.endswith(",…")
+
+
+def test_a_condition_keeps_its_time_until_it_flips() -> None:
+    first = status.merge([], [Condition("Failed", False, "Searching")], 1, START)
+    later = START + timedelta(hours=1)
+
+    same = status.merge(first, [Condition("Failed", False, "Draining")], 2, later)
+    flipped = status.merge(first, [Condition("Failed", True, "TooManyFailed")], 2, later)
+
+    assert same[0]["lastTransitionTime"] == first[0]["lastTransitionTime"]
+    assert flipped[0]["lastTransitionTime"] == "2026-01-01T01:00:00Z"
+    assert flipped[0]["observedGeneration"] == 2
+
+
+def test_a_terminal_sweep_keeps_the_moment_it_ended() -> None:
+    first = a_document(a_history(3), phase=SweepPhase.SUCCEEDED, reason="Completed")
+
+    again = a_document(a_history(3), first | {"finishedAt": "then"}, phase=SweepPhase.SUCCEEDED)
+
+    assert first["finishedAt"] == "2026-01-01T01:00:00+00:00"
+    assert again["finishedAt"] == "then"
+
+
+def test_a_failed_trial_degrades_the_sweep() -> None:
+    conditions = {c["type"]: c for c in a_document(a_history(10, failed=1))["conditions"]}
+
+    assert conditions["Degraded"]["status"] == "True"
+    assert conditions["Degraded"]["message"] == "1 trials failed"
+
+
+def test_a_new_sweep_is_pending() -> None:
+    decided = plan(a_spec(), History(), {}, START, writes=0)
+
+    document = status.document(a_spec(), decided, {}, START, previous={}, generation=1)
+
+    assert document["phase"] == "Pending"
