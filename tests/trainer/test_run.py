@@ -1,0 +1,245 @@
+"""One trial in one process: what it leaves behind, how it ends, and that it goes on exactly where it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hypersweep_trainer.config import Config
+from hypersweep_trainer.data import load
+from hypersweep_trainer.options import OPTIONS
+from hypersweep_trainer.train import partition
+from tests.trainer.runs import an_environment, checkpoints, curve, left, message, rows, stop_after, train
+
+EVERY_EPOCH = {"checkpoint_seconds": 0}
+NOISY = {"dropout": 0.3, "norm": "batch", **EVERY_EPOCH}
+OBJECTIVE = json.dumps([{"metric": "val_accuracy", "goal": "maximize", "at": "mean:2"}])
+
+
+def test_a_trial_leaves_metrics_progress_log_environment_and_a_result(tmp_path: Path) -> None:
+    code = train(an_environment(tmp_path, HYPERSWEEP_OBJECTIVES=OBJECTIVE, HYPERSWEEP_SEED="7"))
+
+    result, accuracy = (
+        left(tmp_path, "result.json"),
+        [row["metrics"]["val_accuracy"] for row in rows(tmp_path)],
+    )
+    assert 0 == code
+    assert ("done", 27, None, "") == tuple(
+        result[key] for key in ("status", "steps", "resumedFrom", "reason")
+    )
+    assert {
+        "last": accuracy[2],
+        "best": max(accuracy),
+        "bestStep": 9 * (1 + accuracy.index(max(accuracy))),
+        "value": pytest.approx((accuracy[1] + accuracy[2]) / 2),
+    } == result["metrics"]["val_accuracy"]
+    assert {"train_loss", "val_loss", "val_accuracy"} == set(result["metrics"])
+    assert (16, 7, 3e-3) == tuple(result["resolved"][key] for key in ("width", "seed", "lr"))
+    assert [9, 18, 27] == [row["step"] for row in rows(tmp_path)]
+    assert rows(tmp_path)[-1]["metrics"] == left(tmp_path, "progress.json")["metrics"]
+    assert 3 == (tmp_path / "attempts/0/log.txt").read_text().count("val_accuracy")
+    assert torch.__version__ == left(tmp_path, "environment.json")["torch"]
+    assert result["metrics"]["val_accuracy"]["value"] == json.loads(message(tmp_path))["val_accuracy"]
+
+
+def test_a_trial_without_a_store_still_tells_its_metrics(tmp_path: Path) -> None:
+    environment = an_environment(tmp_path)
+    del environment["HYPERSWEEP_STORE"]
+
+    assert 0 == train(environment)
+    assert {"train_loss", "val_loss", "val_accuracy"} == set(json.loads(message(tmp_path)))
+
+
+def test_a_regression_reports_errors_in_the_units_of_its_target(tmp_path: Path) -> None:
+    train(an_environment(tmp_path, {"data": "diabetes", "epochs": 20, "batch_size": 32}))
+
+    metrics = rows(tmp_path)[-1]["metrics"]
+    data = load(Config.read({"HYPERSWEEP_TRAINER": '{"data": "diabetes"}'}), torch.device("cpu"))
+    variance = float(data.val.y.double().var(correction=0)) * data.scale**2
+    assert pytest.approx(1 - metrics["val_rmse"] ** 2 / variance) == metrics["val_r2"]
+    assert 40 < metrics["val_mae"] < metrics["val_rmse"] < 65
+
+
+def test_the_test_split_is_measured_in_the_final_stage_alone(tmp_path: Path) -> None:
+    train(an_environment(tmp_path / "search"))
+    train(an_environment(tmp_path / "final", HYPERSWEEP_FINAL="1"))
+
+    assert "test_accuracy" not in left(tmp_path / "search", "result.json")["metrics"]
+    assert 0.2 < left(tmp_path / "final", "result.json")["metrics"]["test_accuracy"]["value"] <= 1
+
+
+def test_digits_reaches_its_bar_with_the_defaults_and_misses_it_from_a_poor_start(tmp_path: Path) -> None:
+    for name, options in {"default": {}, "poor": {"lr": 1e-4}}.items():
+        environment = an_environment(tmp_path / name, HYPERSWEEP_SEED="1")
+        train({**environment, "HYPERSWEEP_TRAINER": json.dumps(options)})
+
+    accuracy = {
+        name: left(tmp_path / name, "result.json")["metrics"]["val_accuracy"]["best"]
+        for name in ("default", "poor")
+    }
+    assert accuracy["default"] >= 0.975
+    assert accuracy["poor"] < 0.95
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "cnn", "width": 4}], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("calls", [1, 9, 14])
+def test_a_stopped_trial_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, calls: int, options: dict[str, Any]
+) -> None:
+    options = {**NOISY, **options}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(an_environment(whole, options))
+
+    assert 75 == train(an_environment(broken, options), stop_after(calls))
+    assert not (broken / "attempts/0/result.json").exists()
+    assert 0 == train(an_environment(broken, options, attempt=1))
+    assert calls == left(broken, "result.json", 1)["resumedFrom"]
+    assert curve(whole) == curve(broken, 0, 1)
+    assert left(whole, "result.json")["metrics"] == left(broken, "result.json", 1)["metrics"]
+
+
+def test_a_trial_goes_on_from_any_earlier_attempt_and_from_no_other_configuration(tmp_path: Path) -> None:
+    train(an_environment(tmp_path, EVERY_EPOCH), stop_after(5))
+    train(an_environment(tmp_path, EVERY_EPOCH, attempt=1), stop_after(1))
+    train(an_environment(tmp_path, EVERY_EPOCH, attempt=3))
+    train(an_environment(tmp_path, {**EVERY_EPOCH, "lr": 0.01}, attempt=4))
+
+    assert 6 == left(tmp_path, "result.json", 3)["resumedFrom"]
+    assert left(tmp_path, "result.json", 4)["resumedFrom"] is None
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_is_used(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(an_environment(whole, NOISY))
+    train(an_environment(broken, NOISY), stop_after(25))
+    newest = checkpoints(broken)[-1].with_suffix(".pt")
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    train(an_environment(broken, NOISY, attempt=1))
+
+    assert 18 == left(broken, "result.json", 1)["resumedFrom"]
+    assert left(whole, "result.json")["metrics"] == left(broken, "result.json", 1)["metrics"]
+
+
+@pytest.mark.parametrize("remains", [b"", b"{", b"[]", b'{"identity": 3}'])
+def test_what_is_no_checkpoint_is_passed_over(tmp_path: Path, remains: bytes) -> None:
+    folder = tmp_path / "attempts/0/checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "000000000009-000001-x.json").write_bytes(remains)
+
+    assert 0 == train(an_environment(tmp_path, attempt=1))
+
+
+def test_few_checkpoints_are_kept(tmp_path: Path) -> None:
+    train(an_environment(tmp_path, {**EVERY_EPOCH, "epochs": 6}))
+
+    assert [36, 45] == [json.loads(path.read_text())["step"] for path in checkpoints(tmp_path)]
+    assert 4 == len(list((tmp_path / "attempts/0/checkpoints").iterdir()))
+
+
+def test_a_stop_that_nothing_can_keep_is_not_called_a_checkpoint(tmp_path: Path) -> None:
+    environment = an_environment(tmp_path)
+    del environment["HYPERSWEEP_STORE"]
+
+    assert 143 == train(environment, stop_after(4))
+    assert "nothing could be saved" in message(tmp_path)
+
+
+def test_divergence_is_a_result_and_not_a_failure(tmp_path: Path) -> None:
+    options = {"optimizer": "sgd", "lr": 10, "norm": "none", "data": "diabetes", "activation": "relu"}
+    code = train(an_environment(tmp_path, {**options, "momentum": 0.99, "warmup": 0, "epochs": 30}))
+
+    result = left(tmp_path, "result.json")
+    assert 0 == code
+    assert "infeasible" == result["status"]
+    assert "is not finite after step" in result["reason"]
+    assert "nan" == json.loads(message(tmp_path))["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"HYPERSWEEP_PARAMETERS": '{"momentun": 1}'}, "momentun: is not an option"),
+        ({"HYPERSWEEP_PARAMETERS": "[1]"}, "HYPERSWEEP_PARAMETERS: must be a JSON object, but is '[1]'"),
+        ({"HYPERSWEEP_OBJECTIVES": '[{"metric": "f1", "goal": "maximize"}]'}, "the metric must be one of"),
+        ({"HYPERSWEEP_OBJECTIVES": "[3]"}, "must be a list of {metric, goal, at}, but is '[3]'"),
+        ({"HYPERSWEEP_DATA_FRACTION": "0"}, "must be above 0 and at most 1, but is '0'"),
+        ({"HYPERSWEEP_EPOCHS": "x"}, "HYPERSWEEP_EPOCHS: must be an integer of at least 1, but is 'x'"),
+        ({"PET_NPROC_PER_NODE": "gpu"}, "PET_NPROC_PER_NODE: must be an integer"),
+        ({"HYPERSWEEP_STORE": "ftp://x/y"}, "must hold, but got 'ftp://x/y'"),
+        ({"HYPERSWEEP_STORE": "/proc/none/attempts/0"}, "/proc"),
+    ],
+)
+def test_what_can_never_run_ends_with_78_and_one_sentence(
+    tmp_path: Path,
+    variables: dict[str, str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hypersweep_trainer.trial.PATIENCE", 0)
+
+    assert 78 == train({**an_environment(tmp_path), **variables})
+    assert sentence in message(tmp_path)
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_stage_may_shorten_the_run_and_thin_the_data(tmp_path: Path) -> None:
+    train(an_environment(tmp_path, HYPERSWEEP_EPOCHS="2", HYPERSWEEP_DATA_FRACTION="0.5"))
+
+    assert [5, 10] == [row["step"] for row in rows(tmp_path)]
+    assert 0.5 == left(tmp_path, "result.json")["resolved"]["fraction"]
+
+
+def test_the_seed_decides_the_run_and_nothing_else_does(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    for name, seed in {"one": "1", "again": "1", "other": "2"}.items():
+        train(an_environment(tmp_path / name, {"dropout": 0.2}, HYPERSWEEP_SEED=seed))
+
+    assert curve(tmp_path / "one") == curve(tmp_path / "again")
+    assert curve(tmp_path / "one") != curve(tmp_path / "other")
+
+
+def another(name: str) -> Any:
+    """A value of an option that is not its default."""
+    option = OPTIONS[name]
+    values = [*option.first_sweep, *option.values, not option.default]
+    if option.kind in ("int", "float") and not option.first_sweep:
+        values = [option.default / 2 or 1] if option.kind == "float" else [option.default + 1]
+    return next(value for value in values if value not in (option.default, "auto"))
+
+
+def context(name: str) -> dict[str, Any]:
+    """What an option needs to have an effect."""
+    met = {gate: getattr(allowed, "bound", -1) + 0.5 if not isinstance(allowed, tuple) else allowed[0]
+           for gate, allowed in OPTIONS[name].conditions.items() if gate in OPTIONS}  # fmt: skip
+    return {
+        gate: OPTIONS[gate].default if gate == "checkpoint_epochs" else value for gate, value in met.items()
+    }
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_does_what_its_horizon_says(tmp_path: Path, name: str) -> None:
+    given = {"epochs": 2, **context(name)}
+    value = "tabular" if name == "task" else another(name)
+    train({**an_environment(tmp_path / "default"), "HYPERSWEEP_TRAINER": json.dumps(given)})
+    train({**an_environment(tmp_path / "other"), "HYPERSWEEP_TRAINER": json.dumps({**given, name: value})})
+
+    default, other = curve(tmp_path / "default"), curve(tmp_path / "other")
+    match OPTIONS[name].horizon:
+        case "step":
+            assert default[0] != other[0]
+        case "stop":
+            assert len(default) != len(other)
+        case "speed":
+            assert [step for step, _ in default] == [step for step, _ in other]
+            assert pytest.approx(default[-1][1], rel=1e-3) == other[-1][1]
+
+
+def test_an_epoch_uses_every_row_once_whatever_the_remainder() -> None:
+    assert [range(4), range(4, 8), range(8, 9)] == partition(9, 4, least=1)
+    assert [range(4), range(4, 9)] == partition(9, 4, least=2)
+    assert [range(1)] == partition(1, 4, least=2)

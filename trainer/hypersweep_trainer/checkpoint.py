@@ -1,0 +1,106 @@
+"""Checkpoints: data first, then a manifest with size and hash; resume from the newest that is whole."""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+
+from hypersweep.contract import CHECKPOINTS
+from hypersweep.store import Store
+from hypersweep_trainer.writer import Writer
+
+KEPT = 2  # checkpoints of an attempt; the older one outlives a kill while the newer one is written
+MANIFEST_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a run needs to go on as if nothing had happened; plain types and tensors only."""
+
+    identity: str  # of the configuration and its data
+    step: int  # steps done
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    losses: list[float]  # each rank's sum of training losses in the epoch that is under way
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of the epochs that are measured
+
+
+class Checkpoints:
+    """The checkpoints of a trial: those of all its attempts to read, the last one's to write."""
+
+    def __init__(self, attempts: Sequence[Store], pod: str, writer: Writer) -> None:
+        self._attempts, self._pod, self._writer = attempts, pod, writer
+        self._kept: list[str] = []
+        self._saved = time.monotonic()
+
+    def newest(self, identity: str) -> bytes | None:
+        """The newest checkpoint of this configuration whose bytes are what its manifest says."""
+        found = [
+            (key, attempt)
+            for attempt, store in enumerate(self._attempts)
+            for key in store.list(f"{CHECKPOINTS}/")
+            if key.endswith(".json")
+        ]
+        for key, attempt in sorted(found, reverse=True):  # a key begins with its step
+            data = _whole(self._attempts[attempt], key, identity)
+            if data is not None:
+                return data
+        return None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last one was handed in; 0 while it is being written, or without a store."""
+        return time.monotonic() - self._saved if self._attempts and self._writer.idle else 0.0
+
+    def save(self, state: State) -> bool:
+        """Hand in a checkpoint; False when there is no store for it."""
+        if not self._attempts:
+            return False
+        buffer = io.BytesIO()
+        torch.save({entry.name: getattr(state, entry.name) for entry in fields(state)}, buffer)
+        data = buffer.getvalue()
+        name = f"{CHECKPOINTS}/{state.step:012d}-{len(state.rows):06d}-{self._pod}"
+        manifest = {
+            "key": f"{name}.pt",
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "step": state.step,
+            "identity": state.identity,
+            "time": time.time(),
+        }
+        self._writer.put(lambda: self._write(name, data, json.dumps(manifest).encode()))
+        self._saved = time.monotonic()
+        return True
+
+    def _write(self, name: str, data: bytes, manifest: bytes) -> None:
+        own = self._attempts[-1]
+        own.write(f"{name}.pt", data)
+        own.write_once(f"{name}.json", manifest)
+        self._kept.append(name)
+        while len(self._kept) > KEPT:
+            own.delete(f"{self._kept[0]}.json")  # before its data: a manifest never points to nothing
+            own.delete(f"{self._kept[0]}.pt")
+            del self._kept[0]
+
+
+def read(data: bytes, device: torch.device) -> State:
+    """The state in a checkpoint's bytes, its tensors on the device."""
+    return State(**torch.load(io.BytesIO(data), map_location=device, weights_only=True))
+
+
+def _whole(store: Store, key: str, identity: str) -> bytes | None:
+    """The data behind a manifest; None when it is another configuration's, or not what was written."""
+    try:
+        manifest = json.loads(store.read(key, MANIFEST_LIMIT) or b"null")
+        if manifest["identity"] != identity:
+            return None
+        data = store.read(manifest["key"])
+        whole = data is not None and hashlib.sha256(data).hexdigest() == manifest["sha256"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return data if whole else None
