@@ -1,0 +1,30 @@
+"""Stands for the built-in trainer in a worker process, and does what its parameter `do` says."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from hypersweep import contract
+from hypersweep.store import open_store
+
+
+def warm() -> None:
+    """There is nothing to import."""
+
+
+def run(environment: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
+    do = json.loads(environment[contract.ENV_PARAMETERS])["do"]
+    if do == "crash":
+        print("last words")
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if do == "save":
+        while not should_stop():
+            time.sleep(0.01)
+        return contract.EXIT_STOPPED
+    result = {"status": "done", "metrics": {"val_loss": 0.5, "worker": os.getpid()}}
+    open_store(environment[contract.ENV_STORE]).write(contract.RESULT, json.dumps(result).encode())
+    return contract.EXIT_DONE
