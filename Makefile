@@ -1,65 +1,79 @@
-# The whole developer manual: `make help` lists the targets. Needs python3 (3.11 or newer) and nothing else.
-.DEFAULT_GOAL := help
-SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
-.DELETE_ON_ERROR:
+# Everything a developer does; a fresh machine needs python3 (3.11 or newer) and make, nothing else.
 
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-RELEASE ?= hypersweep
+BASE ?= python:3.12-slim
+CONTAINERS ?= docker
+REGISTRY ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-help:  ## List the targets
-	@sed -nE 's/^([a-z][a-z-]*):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS=$$'\t' read -r name text; \
-	do printf '  make %-15s %s\n' "$$name" "$$text"; done
+BIN := .venv/bin
+TOOLS := .venv/.tools
+TRAINER := .venv/.trainer
+ALL := .venv/.all
+UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install
 
-$(BIN)/uv:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"python3 3.11 or newer must be there, but found {v[0]}.{v[1]}" if v < (3, 11) else 0)'
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+# what another folder holds, or a Python that is not there any more, is not installed
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(TOOLS)),$(CURDIR))
+$(shell rm -f $(TOOLS) $(TRAINER) $(ALL))
+endif
 
-$(VENV)/.run: pyproject.toml | $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[trainer]'
-	@touch $@
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench e2e image crd clean
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[operator,trainer,dev]'
-	@touch $@ $(VENV)/.run
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: help demo test check crd controlplane cluster bench bench-cluster e2e image clean
+demo: $(TRAINER)  ## watch a sweep train real models on this machine (minutes)
+	$(BIN)/hypersweep run examples/digits.yaml
 
-demo: $(VENV)/.run  ## Install, then run an iterative sweep on this machine (about three minutes)
-	@$(BIN)/hypersweep run examples/digits.yaml
+test: $(ALL)  ## check and test everything, on a real control plane too; the first time builds it
+	$(BIN)/python tests/cluster/build.py
+	$(MAKE) check
+	$(BIN)/python -m pytest
 
-test: check controlplane  ## Everything: lint, types, units, trainer, a real control plane
-	@$(BIN)/python -m pytest
+check: $(ALL)  ## format, lint and types, without changing anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
 
-check: $(VENV)/.dev  ## Format, lint and types
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary
+format: $(ALL)  ## format the code, fix what the linter can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
-controlplane: $(VENV)/.dev  ## Build the Kubernetes control plane of the tests, once, into the user's cache
-	@$(BIN)/python -m tests.cluster.build
+bench: $(ALL)  ## print each published figure beside its reference (half an hour)
+	$(BIN)/python -m benchmarks.local
+	$(BIN)/python -m benchmarks.step
+	$(BIN)/python tests/cluster/build.py
+	$(BIN)/python -m benchmarks.cluster
 
-cluster: controlplane  ## Run the tests' cluster until Ctrl-C, and print its KUBECONFIG
-	@$(BIN)/python -m tests.cluster.up
+e2e: $(ALL)  ## install the chart into the cluster of KUBECONFIG and run the examples there (HELM_ARGS=…)
+	$(BIN)/python -m pytest --timeout 3600 tests/e2e/examples.py
 
-crd: $(VENV)/.dev  ## Generate the CustomResourceDefinition and its copy in the chart from the models
-	@$(BIN)/hypersweep crd > crds/hypersweep.yaml
-	@cp crds/hypersweep.yaml charts/hypersweep/files/hypersweep.yaml
+image:  ## build the images of operator and trainer (BASE=…, REGISTRY=host/path/, CONTAINERS=podman)
+	$(CONTAINERS) build --build-arg BASE=$(BASE) --target operator -t $(REGISTRY)hypersweep-operator:$(VERSION) .
+	$(CONTAINERS) build --build-arg BASE=$(BASE) --target trainer -t $(REGISTRY)hypersweep-trainer:$(VERSION) .
 
-bench: controlplane  ## The published figures, each beside its reference
-	@$(BIN)/python benchmarks/step.py
-	@$(BIN)/python benchmarks/local.py
-	@$(BIN)/python -m benchmarks.cluster
+crd: $(ALL)  ## write the CustomResourceDefinition anew, from the manifest's models
+	$(BIN)/python -m hypersweep.crd > crds/hypersweep.yaml.new
+	cp crds/hypersweep.yaml.new charts/hypersweep/files/hypersweep.yaml
+	mv crds/hypersweep.yaml.new crds/hypersweep.yaml
 
-e2e: $(VENV)/.dev  ## Run the examples against the current KUBECONFIG, with the chart's operator
-	@$(BIN)/python -m tests.e2e.examples
+clean:  ## remove the virtual environment and caches; results in runs stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-image:  ## Build both images with docker
-	docker build --target operator --tag $(RELEASE)-operator .
-	docker build --target trainer --tag $(RELEASE)-trainer .
+# Each mark is made last: what was interrupted is made again.
 
-clean:  ## Remove the virtual environment and what tools left
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+$(TOOLS):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer must be there, \
+	but $(PYTHON) is %d.%d: make PYTHON=..." % v[:2])'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	echo $(CURDIR) > $@
+
+$(TRAINER): pyproject.toml | $(TOOLS)
+	$(UV) --editable '.[trainer]'
+	touch $@
+
+$(ALL): pyproject.toml | $(TOOLS)
+	$(UV) --editable '.[operator,trainer,dev]'
+	touch $(TRAINER) $@

@@ -1,7 +1,6 @@
 """What the operator is compared with: a loop that creates Jobs, sees them end and deletes them, no more."""
 
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -24,38 +23,40 @@ class Loop:
         self._ended = threading.Event()
         self._seen: set[str] = set()
         self._acts: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(THREADS)
 
-    def run(self, window: int) -> float:
-        """Seconds from the first creation to the last deletion."""
-        with ThreadPoolExecutor(THREADS) as self._pool:
-            watch = threading.Thread(target=self._watch, daemon=True)
-            watch.start()
-            assert self._watching.wait(30)
-            began = time.monotonic()
-            self._acts += [self._pool.submit(self._create) for _ in range(window)]
+    def run(self, window: int) -> None:
+        """Return when every Job has ended and its deletion was answered."""
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
+        assert self._watching.wait(30)
+        with self._pool:
+            self._acts += [self._pool.submit(self._act) for _ in range(window)]
             watch.join()
         for act in self._acts:
             act.result()
-        return time.monotonic() - began
 
     def _watch(self) -> None:
         for event, seen in self._api.watch(self._path, self._ended, labelSelector=self._selector):
             self._watching.set()
             if event == "MODIFIED" and seen["metadata"]["uid"] not in self._seen and _over(seen):
                 self._seen.add(seen["metadata"]["uid"])
-                self._acts.append(self._pool.submit(self._replace, seen["metadata"]))
+                self._acts.append(self._pool.submit(self._act, seen["metadata"]))
                 if len(self._seen) == len(self._bodies):
                     return
 
-    def _create(self) -> None:
+    def _act(self, ended: Object | None = None) -> None:
+        """Create the next Job, then delete the one in whose place it comes."""
         with self._lock:
             body = next(self._waiting, None)
-        if body is not None:
-            self._api.create(self._path, body)
-
-    def _replace(self, ended: Object) -> None:
-        self._create()
-        self._api.delete(f"{self._path}/{ended['name']}", uid=ended["uid"], policy="Background")
+        try:
+            if body is not None:
+                self._api.create(self._path, body)
+            if ended is not None:
+                self._api.delete(f"{self._path}/{ended['name']}", uid=ended["uid"], policy="Background")
+        except BaseException:
+            self._ended.set()  # the watch would wait for ever
+            raise
 
 
 def _over(job: Object) -> bool:

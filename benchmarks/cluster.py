@@ -10,11 +10,10 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import yaml
 from tests.cluster import s3
@@ -98,6 +97,7 @@ class Run:
     seconds: float
     cpu: Mapping[str, float]  # milliseconds per trial, by process
     alone: float = 0.0  # seconds of a sweep in which only trial 0 ran: the others wait for it
+    memory: float = 0.0  # MiB of the operator, once the sweep has succeeded
 
 
 def swept(at: World, name: str, trials: int, parallelism: int) -> Run:
@@ -105,6 +105,7 @@ def swept(at: World, name: str, trials: int, parallelism: int) -> Run:
     before, began = cpu(), time.monotonic()
     sweep = Applied.apply(at.cluster, at.namespace, manifest(name, trials, parallelism))
     status = _await_end(at, sweep)
+    resident = memory(at.operator.pid)
     _await_empty(at)
     seconds = time.monotonic() - began
     used = _per_trial(cpu() - before, trials)
@@ -114,7 +115,7 @@ def swept(at: World, name: str, trials: int, parallelism: int) -> Run:
     opened = next(fact.at for fact in facts if isinstance(fact, Opened))
     others = min((fact.at for fact in facts if isinstance(fact, Launched) and fact.trial), default=opened)
     _await_quiet(at)
-    return Run(seconds, used, (others - opened).total_seconds())
+    return Run(seconds, used, (others - opened).total_seconds(), resident)
 
 
 def bare(at: World, name: str, trials: int, parallelism: int) -> Run:
@@ -129,9 +130,8 @@ def bare(at: World, name: str, trials: int, parallelism: int) -> Run:
         del body["metadata"]["ownerReferences"]  # there is no such sweep
         del body["metadata"]["labels"][contract.LABEL_MANAGED_BY]  # the operator sees nothing of it
         bodies.append(body)
-    loop = Loop(at.cluster.api, at.namespace, bodies, selector)
     before, began = cpu(), time.monotonic()
-    loop.run(parallelism)
+    Loop(at.cluster.api, at.namespace, bodies, selector).run(parallelism)
     _await_empty(at)
     seconds = time.monotonic() - began
     used = _per_trial(cpu() - before, trials)
@@ -175,36 +175,38 @@ def requests(at: World, trials: int) -> None:
             beside[BESIDE[resource]] += count
         else:
             of_trials[f"{verb} {resource}"] += count
-    total = sum(of_trials.values()) / trials
-    print(
-        f"mutating API requests per single-node trial: {total:.2f} ({_listed(of_trials)}), goal: {REQUESTS}"
-    )
-    print(f"    beside them for {trials} trials: {_listed(beside)}")
+    print(f"beside the requests for {trials} trials ({_listed(of_trials)}) came: {_listed(beside)}")
+    each = sum(of_trials.values()) / trials
+    print(f"mutating API requests per single-node trial: {each:.2f}, to reach: {REQUESTS}", flush=True)
 
 
 def _listed(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {count:.4g}" for name, count in counts.items())
 
 
-def rounds(at: World, options: argparse.Namespace) -> None:
+def rounds(at: World, count: int, trials: int, parallelism: int) -> None:
     """The operator beside the bare loop, in turns."""
-    trials, parallelism = options.trials, options.parallelism
     ours, theirs = [], []
-    for number in range(options.rounds):
+    for number in range(count):
         ours.append(swept(at, f"sweep-{number}", trials, parallelism))
         if number == 0:
-            print(f"operator's memory at {trials} trials done: {memory(at.operator.pid):.0f} MiB", flush=True)
+            print(f"operator's memory at {trials} trials done: {ours[0].memory:.0f} MiB", flush=True)
         theirs.append(bare(at, f"bare-{number}", trials, parallelism))
         _report(f"round {number + 1}", ours[-1], theirs[-1])
-    ratios = sorted(one.seconds / other.seconds for one, other in zip(ours, theirs, strict=True))
-    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    print(
-        f"{trials} trials, {parallelism} at a time, sweep ÷ bare loop: {median(ratios):.2f} ({spread}), ",
-        end="",
+    print(f"CPU ms per trial of a sweep: {_listed(ours[-1].cpu)}")
+    print(f"CPU ms per trial bare: {_listed(theirs[-1].cpu)}")
+    _ratio(
+        "CPU time of everything",
+        [sum(one.cpu.values()) for one in ours],
+        [sum(one.cpu.values()) for one in theirs],
     )
-    print(f"goal: {RATIO}")
-    print(f"    CPU ms per trial, sweep: {_listed(ours[-1].cpu)}")
-    print(f"    CPU ms per trial, bare:  {_listed(theirs[-1].cpu)}")
+    what = f"{trials} trials, {parallelism} at a time, sweep ÷ bare loop"
+    _ratio(what, [one.seconds for one in ours], [one.seconds for one in theirs], f", to reach: {RATIO}")
+
+
+def _ratio(what: str, ours: Sequence[float], theirs: Sequence[float], more: str = "") -> None:
+    ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
+    print(f"{what}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}){more}")
 
 
 def _report(title: str, ours: Run, theirs: Run) -> None:
@@ -234,7 +236,7 @@ def main() -> None:
         swept(at, "first", first, min(options.parallelism, 20))
         requests(at, first)
         bare(at, "warm", first, options.parallelism)
-        rounds(at, options)
+        rounds(at, options.rounds, options.trials, options.parallelism)
 
 
 if __name__ == "__main__":

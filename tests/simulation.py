@@ -1,4 +1,4 @@
-"""A sweep in closed loop: its strategy against a known function, in any finishing order, restarted at will."""
+"""A sweep in closed loop: its strategy against a known function, in any order, restarted at will."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,7 +91,9 @@ class Simulation:
                 return finish
             if not self.restart and len(self.facts) == before:
                 break
-        raise AssertionError(f"the sweep does not end: {self.history.launched} trials, {self.history.decisions}")
+        raise AssertionError(
+            f"the sweep does not end: {self.history.launched} trials, {self.history.decisions}"
+        )
 
     @property
     def suggestions(self) -> list[Suggestion]:

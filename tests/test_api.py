@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hypersweep.api import HyperSweep, SpecError, differing_fields, load, problems
 from hypersweep.document import read
@@ -110,6 +112,62 @@ def test_without_a_store_more_than_a_thousand_runs_are_refused() -> None:
         "spec.maxTrials: without a store it must be at most 1000, but found 5000"
     ]
     assert problems(manifest, durable=True) == []
+
+
+def test_fields_have_no_second_spelling() -> None:
+    assert problems(a_manifest("budget: {gpu_hours: 1}")) == [
+        "spec.budget.gpu_hours: no such field; did you mean gpuHours?"
+    ]
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+RICH = """
+    objectives: [{metric: val_accuracy, goal: maximize, target: 0.9}]
+    parameters:
+      - {name: optimizer, choice: [sgd, adamw]}
+      - name: lr
+        cases:
+          - {when: {optimizer: [sgd]}, float: {min: 0.1, max: 1}, start: 0.5}
+          - {when: {optimizer: [adamw]}, choice: [0.1]}
+    strategy: {iterative: {stages: [{parameters: [lr], search: {grid: {points: 2}}}], final: {seeds: 3}}}
+    budget: {gpuHours: 1, wallClock: 1h}
+    trial:
+      resources: {limits: {nvidia.com/gpu: 1}}
+      podTemplate:
+        metadata: {labels: {a: b}}
+        spec: {containers: [{name: trial, env: [{name: A, value: b}], resources: {limits: {cpu: 1}}}]}
+"""
+
+
+def places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of everything within a document."""
+    if isinstance(document, dict | list):
+        keys = list(document) if isinstance(document, dict) else list(range(len(document)))
+        return [path] * bool(path) + [place for key in keys for place in places(document[key], (*path, key))]
+    return [path]
+
+
+def test_a_rich_manifest_is_fine() -> None:
+    assert problems(a_manifest(RICH)) == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(places(a_manifest(RICH))), value=JSON)
+def test_whatever_stands_anywhere_is_told_and_never_crashes(place: tuple[Any, ...], value: Any) -> None:
+    manifest = a_manifest(RICH)
+    node = manifest
+    for step in place[:-1]:
+        node = node[step]
+    node[place[-1]] = value
+
+    if not problems(manifest):
+        spec = load(manifest).spec
+        assert spec.space.start() == spec.space.resolve({})
+        assert differing_fields(spec.search_document(), spec.search_document()) == []
 
 
 def test_null_is_the_same_as_absent() -> None:

@@ -20,6 +20,10 @@ from hypersweep import cli, crd
 from hypersweep.journal import Ended, History, decode
 from hypersweep.store import StoreJournal, open_store
 from hypersweep.trial import End, Status
+from tests.alive import is_running
+from tests.s3 import endpoint, s3
+
+__all__ = ["endpoint", "s3"]  # fixtures
 
 HYPERSWEEP = Path(sys.executable).with_name("hypersweep")
 PATIENCE = 60.0  # seconds: only a failing test waits that long
@@ -124,15 +128,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         process.communicate()
 
 
-def is_running(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-ONCE = Counter({trial: 1 for trial in range(5)})
+ONCE = Counter(range(5))
 
 
 def test_a_sweep_of_commands_runs_to_its_best(desk: Desk) -> None:
@@ -249,6 +245,18 @@ def test_results_go_below_the_store_that_is_asked_for(desk: Desk) -> None:
     assert (0, True) == (status, (desk.folder / "elsewhere/own/journal/000000.jsonl").exists()), said
 
 
+def test_results_may_go_to_s3(
+    desk: Desk, s3: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    desk.go()
+    status, said = desk.run("--store", "s3://sweeps/here")
+    shown, table, _ = invoke("show", "s3://sweeps/here")
+
+    assert (0, 0, "own: grid, 5/5 trials") == (status, shown, table.partition("\n")[0]), said
+
+
 def test_the_built_in_trainer_trains(desk: Desk) -> None:
     spec = {
         "objectives": [{"metric": "val_loss", "goal": "minimize"}],
@@ -259,7 +267,7 @@ def test_the_built_in_trainer_trains(desk: Desk) -> None:
     desk.write({**a_manifest(), "spec": spec})
     status, said = desk.run("--parallel", "1")
 
-    assert (0, Counter({0: 1, 1: 1})) == (status, desk.final_results()), said
+    assert (0, Counter(range(2))) == (status, desk.final_results()), said
 
 
 # -- commands that only look

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from hypersweep.runner import Evidence, Exit, Key, Live, Order, Phase
 from hypersweep.store import Store, open_store
 from hypersweep.trial import Suggestion
 from tests import fake_trainer, runner_contract
+from tests.alive import is_running
 from tests.runner_contract import ended, order
 
 PATIENCE = 60.0  # seconds: only a failing test waits that long
@@ -308,21 +310,15 @@ def test_what_a_turn_prints_is_its_own_log(benches: Benches) -> None:
 # -- death of the sweep's own process
 
 
-def is_running(process: int) -> bool:
-    """Whether a process still does something: nobody may be there to take the status of a dead one."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
 def test_the_guard_kills_what_it_watches_when_its_owner_is_gone(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     guard = Guard(scratch)
     child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    reaper = threading.Thread(target=child.wait)
+    reaper.start()
     guard.watch(child.pid)
     guard.close()
+    reaper.join()
 
-    assert (-signal.SIGKILL, False) == (child.wait(), scratch.exists())
+    assert (-signal.SIGKILL, False) == (child.returncode, scratch.exists())

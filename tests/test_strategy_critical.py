@@ -4,7 +4,8 @@ import pytest
 
 from hypersweep.strategy.critical import critical_value
 
-# C. W. Dunnett, A multiple comparison procedure for comparing several treatments with a control (1955), table 1a
+# C. W. Dunnett (1955), A multiple comparison procedure for comparing several treatments with a control,
+# table 1a
 DUNNETT = {
     5: (2.02, 2.44, 2.68, 2.85),
     10: (1.81, 2.15, 2.34, 2.47),

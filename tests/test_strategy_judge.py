@@ -27,7 +27,10 @@ def a_trial(run: Run) -> Trial:
 
 
 def judged(
-    *contenders: Contender, objective: Objective = SCORE, absolute: float | None = None, sigma: float | None = None
+    *contenders: Contender,
+    objective: Objective = SCORE,
+    absolute: float | None = None,
+    sigma: float | None = None,
 ) -> Verdict:
     return judge(contenders, objective, len(contenders[0].trials), absolute, sigma)
 

@@ -20,7 +20,9 @@ RANGE: dict[str, Any] = {"name": "range", "float": {"min": 0, "max": 1}}
 def adoption(parameters: list[dict[str, Any]], effect: dict[str, float]) -> dict[str, float]:
     """The share of sweeps in which each stage adopts; `effect` is what the value b of a parameter gains."""
     names = [parameter["name"] for parameter in parameters]
-    spec = a_sweep({"iterative": {"stages": [{"parameters": [name]} for name in names]}}, parameters, seeds=SEEDS)
+    spec = a_sweep(
+        {"iterative": {"stages": [{"parameters": [name]} for name in names]}}, parameters, seeds=SEEDS
+    )
     adopted: Counter[str] = Counter()
     for sweep in range(SWEEPS):
 
@@ -28,7 +30,11 @@ def adoption(parameters: list[dict[str, Any]], effect: dict[str, float]) -> dict
             # the seed moves every configuration alike, and each of them a little by itself
             shared = Random(f"{sweep}/{suggestion.seed}").gauss(0, 5 * NOISE)
             own = Random(f"{sweep}/{suggestion.seed}/{suggestion.configuration}").gauss(0, NOISE)
-            return shared + own + sum(effect[n] for n, v in suggestion.parameters.items() if n in effect and v == "b")
+            return (
+                shared
+                + own
+                + sum(effect[n] for n, v in suggestion.parameters.items() if n in effect and v == "b")
+            )
 
         simulation = Simulation(spec, measured)
         simulation.run()

@@ -22,7 +22,7 @@ def all_values(_: Parameter, case: Case) -> tuple[Value, ...]:
 
 
 def listed(space: Space) -> list[dict[str, Value]]:
-    """Every combination of every value of every case, with what is inactive dropped and what is double left out."""
+    """Every combination of every value of every case, what is inactive dropped, what is double left out."""
     found: dict[str, dict[str, Value]] = {}
     choices = [
         [(parameter.name, case, value) for case in parameter.cases for value in axis(case.domain)]
@@ -81,12 +81,14 @@ def test_a_grid_of_a_thousand_million_is_numbered_without_being_listed() -> None
 
 @st.composite
 def spaces(draw: st.DrawFn) -> Space:
-    """Up to five parameters, each free or under a condition on one or two earlier ones, with one or two cases."""
+    """Up to five parameters, each with one or two cases, each case under up to two earlier parameters."""
     parameters: list[Parameter] = []
     for index in range(draw(st.integers(1, 5))):
         cases = []
         for branch in range(draw(st.integers(1, 2))):
-            conditions = draw(st.lists(st.sampled_from(parameters), max_size=2, unique_by=id)) if parameters else []
+            conditions = (
+                draw(st.lists(st.sampled_from(parameters), max_size=2, unique_by=id)) if parameters else []
+            )
             when = {
                 condition.name: tuple(draw(st.sets(st.integers(0, 2), min_size=1, max_size=2)))
                 for condition in conditions

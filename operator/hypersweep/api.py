@@ -4,21 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hypersweep import check, document
-from hypersweep.searchspec import (
-    CaseSpec,
-    Final,
-    FloatRange,
-    Grid,
-    IntRange,
-    Iterative,
-    MinImprovement,
-    ObjectiveSpec,
-    ParameterSpec,
-    Random,
-    Search,
-    Stage,
-    Strategy,
-)
+from hypersweep.parameterspec import CaseSpec, FloatRange, IntRange, ObjectiveSpec, ParameterSpec
+from hypersweep.searchspec import Final, Grid, Iterative, MinImprovement, Random, Search, Stage, Strategy
 from hypersweep.sweepspec import HyperSweep, Metadata, SweepSpec, differing_fields
 from hypersweep.trialspec import Budget, Resources, Retries, StoreSpec, TrialSpec
 

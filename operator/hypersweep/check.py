@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError, create_model
+from pydantic import ValidationError
 
 from hypersweep import consistency, contract, podtemplate, unsupported, wording
+from hypersweep.parameterspec import ObjectiveSpec, ParameterSpec
 from hypersweep.rule import Model, shown
 from hypersweep.scalar import PATTERNS, SWEEP_NAME
-from hypersweep.searchspec import ObjectiveSpec, ParameterSpec, Strategy
+from hypersweep.searchspec import Strategy
 from hypersweep.sweepspec import LONGEST_NAME, SweepSpec
 from hypersweep.trialspec import TrialSpec
 
@@ -19,13 +20,8 @@ TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 ITEMS: dict[str, type[Model]] = {"objectives": ObjectiveSpec, "parameters": ParameterSpec}
 
 FIELDS = {info.alias or name: (name, info) for name, info in SweepSpec.model_fields.items()}
-# one model per section, so that each is read by itself
-SECTIONS: dict[str, type[Model]] = {
-    alias: create_model(
-        alias, __base__=Model, __module__=SweepSpec.__module__, **{name: (info.annotation, info)}
-    )
-    for alias, (name, info) in FIELDS.items()
-}
+# sections are read one by one, each beside these: so only its own problems are found
+SOUND = {"objectives": [{"metric": "loss", "goal": "minimize"}], "strategy": {"list": [{"x": 0}]}}
 
 
 def problems(source: Mapping[str, Any], durable: bool = True) -> list[str]:
@@ -44,12 +40,12 @@ def problems(source: Mapping[str, Any], durable: bool = True) -> list[str]:
 
 
 def _object(source: Mapping[str, Any]) -> Iterator[str]:
-    for name in source:
-        if name not in TOP:
-            yield f"{name}: {wording.unknown(str(name), TOP)}"
-    for name, expected in (("apiVersion", API_VERSION), ("kind", contract.KIND)):
-        if source.get(name) != expected:
-            yield f"{name}: must be {expected}, but found {shown(source.get(name))}"
+    for top in source:
+        if top not in TOP:
+            yield f"{top}: {wording.unknown(str(top), TOP)}"
+    for top, expected in (("apiVersion", API_VERSION), ("kind", contract.KIND)):
+        if source.get(top) != expected:
+            yield f"{top}: must be {expected}, but found {shown(source.get(top))}"
     metadata = source.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not isinstance(name, str):
@@ -88,9 +84,9 @@ class _Reading:
                 return
             value = sound
         try:
-            self.values[name] = getattr(SECTIONS[alias].model_validate({alias: value}), name)
+            self.values[name] = getattr(SweepSpec.model_validate(SOUND | {alias: value}, by_name=False), name)
         except ValidationError as error:
-            self.refuse(alias, wording.problems(error, "spec", SECTIONS[alias]))
+            self.refuse(alias, wording.problems(error, "spec", SweepSpec))
             return
         if alias not in ITEMS:
             self.refuse(alias, broken_rules(self.values[name], f"spec.{alias}"))
@@ -101,7 +97,7 @@ class _Reading:
         for index, item in enumerate(given):
             path = f"spec.{alias}[{index}]"
             try:
-                value = ITEMS[alias].model_validate(item)
+                value = ITEMS[alias].model_validate(item, by_name=False)
             except ValidationError as error:
                 self.refuse(alias, wording.problems(error, path, ITEMS[alias]))
                 continue

@@ -27,7 +27,7 @@ class Unusable(click.ClickException):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="hypersweep")
+@click.version_option(package_name="hypersweep", prog_name="hypersweep")
 def main() -> None:
     """Hyperparameter sweeps, on this machine or on Kubernetes, from the same manifest."""
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from hypersweep import searchable
 from hypersweep.contract import parameter_env
+from hypersweep.parameterspec import CaseSpec, ParameterSpec
 from hypersweep.rule import shown
-from hypersweep.searchspec import CaseSpec, ParameterSpec
 from hypersweep.space import Choice, Domain, contains, same
 from hypersweep.sweepspec import STORELESS_TRIALS, SweepSpec
 from hypersweep_trainer import options

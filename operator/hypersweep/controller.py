@@ -2,16 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
 
-from hypersweep import api, status
+from hypersweep import api, news, status
 from hypersweep.cache import Job, Jobs
 from hypersweep.kube import SWEEPS, Document, Kube, KubeError
 from hypersweep.metrics import Registry, Series
-from hypersweep.news import told
+from hypersweep.news import News
 from hypersweep.opening import Opened, Opening
 from hypersweep.publisher import Publisher
 from hypersweep.reconcile import SpecChanged, Step, SweepGone
@@ -130,8 +129,7 @@ class Controller:
             self._publisher.fault(tracked, Condition("SpecValid", False, "Invalid", message))
             return "invalid"
         except SpecChanged as error:
-            must = "must stay as it was when the sweep began"
-            message = "\n".join(f"spec.{field}: {must}" for field in error.fields)
+            message = "\n".join(error.fields)
             self._publisher.fault(tracked, Condition("SpecValid", False, "ImmutableFieldChanged", message))
             return "invalid"
         except StoreNotAllowed as error:
@@ -157,23 +155,29 @@ class Controller:
         opened.runner.spec = spec
         now = self._now()
         step = opened.sweep.step(spec, now)
-        document = status.document(
-            spec,
-            step.plan,
-            step.live,
-            now,
-            previous=tracked.status,
-            generation=tracked.generation,
-            store=opened.place.store_url or "",
-            conditions=_conditions(opened, step),
-        )
-        for reason, message, warning in told(spec, step.plan, tracked.told, document):
-            self._recorder.record(tracked.metadata, reason, message, warning=warning)
-        tracked.told = document
-        self._put(key, tracked, document, step)
-        self._publisher.publish(tracked, document)
+        self._tell(tracked, news.of_facts(step.plan))
+        # a report goes over all trials: it is made when it may be written, not at every change
+        if self._publisher.may(tracked, step.plan.phase):
+            document = status.document(
+                spec,
+                step.plan,
+                step.live,
+                now,
+                previous=tracked.status,
+                generation=tracked.generation,
+                store=opened.place.store_url or "",
+                conditions=_conditions(opened, step),
+            )
+            before = tracked.status
+            self._publisher.publish(tracked, document)
+            self._tell(tracked, news.of_phase(spec, before, document))
+        self._put(key, tracked, step)
         self._schedule(key, tracked, step, now)
         return "done"
+
+    def _tell(self, tracked: Tracked, found: Iterable[News]) -> None:
+        for reason, message, warning in found:
+            self._recorder.record(tracked.metadata, reason, message, warning=warning)
 
     def _schedule(self, key: Key, tracked: Tracked, step: Step, now: datetime) -> None:
         opened = tracked.opened
@@ -222,7 +226,7 @@ class Controller:
 
     # -- the series
 
-    def _put(self, key: Key, tracked: Tracked, document: Mapping[str, Any], step: Step) -> None:
+    def _put(self, key: Key, tracked: Tracked, step: Step) -> None:
         spec = tracked.spec
         assert spec is not None
         series = Series(
@@ -230,7 +234,7 @@ class Controller:
             strategy=spec.strategy.kind,
             objective=spec.objective,
             replicates=spec.seeds,
-            status=document,
+            status=tracked.status,
             history=step.plan.history,
             live=step.live,
         )

@@ -36,6 +36,7 @@ from hypersweep.workqueue import WorkQueue
 ACTORS = 8  # threads that act for passes and read pods
 READERS = 8  # threads that read stores
 RESYNC = 600.0  # seconds between two looks for deletions that nobody told of
+INSTALLING = 15  # seconds that the CustomResourceDefinition may come later than the operator
 LEAVE = 8.0  # seconds that passes have to end at SIGTERM
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -82,10 +83,8 @@ class Operator:
         collectors.register(self._registry)
         checks = {"/healthz": self._unhealthy, "/readyz": self._unready}
         log.info("listening on port %d", Server(self._settings.port, collectors, checks).port)
-        try:
-            self._kube.list(SWEEPS, next(iter(self._watches)), limit=1)
-        except KubeError as error:
-            log.critical("cannot read HyperSweeps (is their definition installed?): %s", error)
+        if wrong := self._missing():
+            log.critical(wrong)
             return 1
         if self._lease.acquire(self._stopping):
             log.info("leading as %s", self._settings.identity)
@@ -93,6 +92,21 @@ class Operator:
             self._live()
             self._leave()
         return 1 if self._parts.failure else 0
+
+    def _missing(self) -> str:
+        """Why the operator cannot work here at all; what is installed at this moment is waited for."""
+        wrong = ""
+        for _ in range(INSTALLING):
+            try:
+                if self._kube.serves(SWEEPS):
+                    self._kube.list(SWEEPS, next(iter(self._watches)), limit=1)
+                    return ""
+                wrong = "HyperSweeps are not served: is the CustomResourceDefinition installed?"
+            except KubeError as error:
+                wrong = f"HyperSweeps cannot be listed: {error}"
+            if self._stopping.wait(1.0):
+                return ""
+        return wrong
 
     def _live(self) -> None:
         self._parts.start("lease", self._hold)
@@ -136,15 +150,14 @@ class Operator:
     def _resync(self) -> None:
         before = self._controller.uids
         try:
-            found = {
-                sweep["metadata"]["uid"]
-                for namespace in self._watches
-                for sweep in self._kube.list(SWEEPS, namespace)["items"]
-            }
+            found = [sweep for each in self._watches for sweep in self._kube.list(SWEEPS, each)["items"]]
         except KubeError as error:
             log.warning("deletions not looked for: %s", error)
             return
-        self._controller.retain(found | (self._controller.uids - before))
+        for sweep in found:
+            self._controller.seen(sweep)
+        listed = {sweep["metadata"]["uid"] for sweep in found}
+        self._controller.retain(listed | (self._controller.uids - before))
 
     def _jobs(self, namespace: str) -> Jobs:
         return (self._watches.get(namespace) or self._watches[None]).jobs

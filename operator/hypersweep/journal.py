@@ -1,8 +1,8 @@
 """The facts of one sweep, their JSON lines, and the history that they fold into."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -82,14 +82,21 @@ def encode(facts: Iterable[Fact]) -> bytes:
 
 
 def _line(fact: Fact) -> bytes:
-    fields = {name: value for name, value in asdict(fact).items() if value not in (None, {}, "")}
-    document = {"fact": type(fact).__name__} | fields
+    document = {"fact": type(fact).__name__} | _shallow(fact, (None, {}, ""))
     for name in TIMES:
         if name in document:
             document[name] = document[name].isoformat()
     if suggestion := document.get("suggestion"):
-        document["suggestion"] = {k: v for k, v in suggestion.items() if v is not None}
+        document["suggestion"] = _shallow(suggestion, (None,))
+        if slot := suggestion.slot:
+            document["suggestion"]["slot"] = _shallow(slot)
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _shallow(value: Any, left_out: Sequence[Any] = ()) -> dict[str, Any]:
+    """The fields of a dataclass; `asdict` would copy what they hold, at several times the cost."""
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: held for name, held in found.items() if held not in left_out}
 
 
 def decode(data: bytes) -> list[Fact]:

@@ -90,6 +90,19 @@ class Kube:
     def list(self, resource: Resource, namespace: str | None, **query: Any) -> Document:
         return self._request("list", "GET", resource, resource.path(namespace), query=query)
 
+    def serves(self, resource: Resource) -> bool:
+        """Whether discovery shows the kind: after a definition is created that takes a moment."""
+        group = resource.version.partition("/")[0]
+        try:
+            groups = self._request("get", "GET", resource, "/apis")["groups"]
+            kinds = self._request("get", "GET", resource, resource.root)["resources"]
+        except KubeError as error:
+            if error.status == 404:
+                return False
+            raise
+        listed = any(found["name"] == group for found in groups)
+        return listed and any(found["name"] == resource.plural for found in kinds)
+
     def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
         return self._request("create", "POST", resource, resource.path(namespace), body=body)
 

@@ -9,12 +9,13 @@ from hypersweep.plan import Plan
 from hypersweep.trial import Status
 
 SHOWN = 3  # failed trials that one Event names
+TEXT = 300  # characters of the reason of one
+
+News = tuple[str, str, bool]  # reason, message, whether it is a warning
 
 
-def told(
-    spec: SweepSpec, plan: Plan, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[tuple[str, str, bool]]:
-    """(reason, message, warning) of each Event of one step; few, whatever the number of trials."""
+def of_facts(plan: Plan) -> Iterator[News]:
+    """The news among what a step recorded: few, whatever the number of trials."""
     for fact in plan.record:
         if isinstance(fact, Decided):
             yield "Decided", f"{fact.name}: {fact.why}", False
@@ -24,11 +25,16 @@ def told(
         if isinstance(fact, Ended) and fact.final and plan.history.trials[fact.trial].status is Status.FAILED
     ]
     if failed:
-        named = "; ".join(f"trial {fact.trial}: {fact.end}: {fact.reason}"[:300] for fact in failed[:SHOWN])
+        named = "; ".join(f"trial {fact.trial}: {fact.end}: {fact.reason}"[:TEXT] for fact in failed[:SHOWN])
         more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         yield "TrialFailed", named + more, True
-    if before.get("phase") != after["phase"]:
-        message = after.get("message") or after.get("reason") or ""
-        best = after.get("bestValue")
-        found = f"; best {spec.objective.metric} = {best}" if best and after["phase"] == "Succeeded" else ""
-        yield str(after["phase"]), f"{message}{found}", after["phase"] == "Failed"
+
+
+def of_phase(spec: SweepSpec, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
+    """The news between two reports."""
+    phase = str(after["phase"])
+    if before.get("phase") == phase:
+        return
+    best = after.get("bestValue")
+    found = f"; best {spec.objective.metric} = {best}" if best and phase == "Succeeded" else ""
+    yield phase, f"{after.get('message') or after.get('reason') or ''}{found}", phase == "Failed"

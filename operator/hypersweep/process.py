@@ -189,8 +189,14 @@ class Processes:
         return status
 
     def _pump(self, group: Group) -> None:
+        rest = b""
         while data := os.read(group.output, CHUNK):
-            self.log.add(data)
+            lines, newline, rest = (rest + data).rpartition(b"\n")
+            self.log.add(lines + newline)  # whole ones: several nodes write to the same log
+            if len(rest) > CHUNK:
+                self.log.add(rest)
+                rest = b""
+        self.log.add(rest)
         group.close()
 
     def terminate(self) -> None:

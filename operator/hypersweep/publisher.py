@@ -46,15 +46,20 @@ class Publisher:
         }
         if any(told.get(field) != merged[0][field] for field in ("reason", "message")):
             self._recorder.record(tracked.metadata, condition.reason, condition.message, warning=True)
-        self.publish(tracked, document)
+        if self.may(tracked, document["phase"]):
+            self.publish(tracked, document)
+
+    def may(self, tracked: Tracked, phase: str) -> bool:
+        """Whether a status may be written now; if not, the sweep comes back when it may."""
+        wait = tracked.written + PERIOD - self._clock()
+        if wait <= 0 or phase in TERMINAL:
+            return True
+        self._queue.add_at(tracked.key, self._clock() + wait)
+        return False
 
     def publish(self, tracked: Tracked, document: Mapping[str, Any]) -> None:
-        """Write the status, or have the sweep come back when it may be written. Raises SweepGone."""
+        """Write the status if it changed. Raises SweepGone."""
         if document == tracked.status:
-            return
-        wait = tracked.written + PERIOD - self._clock()
-        if wait > 0 and document.get("phase") not in TERMINAL:
-            self._queue.add_at(tracked.key, self._clock() + wait)
             return
         tracked.written = self._clock()
         try:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hypersweep import unsupported
-from hypersweep.crd import Schema, schema
+from hypersweep.crd import schema
 from hypersweep.scalar import DURATION
+from hypersweep.structural import Schema
 from hypersweep.sweepspec import IMMUTABLE
 
 INTRODUCTION = """\
@@ -30,8 +31,8 @@ spec:
   trainer: {data: digits}
 ```
 
-- **Numbers** are YAML 1.2 numbers everywhere: `1e-4` is a number. Words such as `on` and `yes` are booleans to
-  `kubectl`: as values they must be in quotes.
+- **Numbers** are YAML 1.2 numbers everywhere: `1e-4` is a number. Words such as `on` and `yes` are booleans
+  to `kubectl`: as values they must be in quotes.
 - **Wrong manifests** are refused when applied, as far as one or two fields tell; whatever else is wrong
   becomes a condition and an Event of the sweep. `hypersweep validate` says the same words, all at once.
 - **Live** fields may change while a sweep runs, and count from the next pass on. All others stay as they

@@ -48,9 +48,10 @@ def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again:
     manifest = manifest.model_copy(update={"spec": spec})
     with local(manifest, store, folder, held) as here:
         here.sweep.load()
-        if known := here.sweep.history.launched:
-            ended = sum(here.sweep.history.counts.values())
-            _say(out, f"going on: {ended} of {known} trials so far have ended")
+        before = here.sweep.history
+        if before.launched:
+            ended = sum(before.counts.values())
+            _say(out, f"going on: {ended} of {before.launched} trials so far have ended")
         step = _driven(here, manifest, out)
     if step is None:
         _say(out, f"interrupted: everything so far is kept; go on with: {again}")
@@ -59,6 +60,8 @@ def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again:
         _say(out, line)
     _say(out, _outcome(step))
     _say(out, f"results: {where}  (hypersweep show {shlex.quote(where)})")
+    if before.launched == step.plan.history.launched and not before.unfinished:
+        _say(out, f"nothing was left to do; without {where} it would begin anew")
     return 1 if step.plan.phase is SweepPhase.FAILED else 0
 
 

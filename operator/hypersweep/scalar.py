@@ -3,7 +3,7 @@
 import math
 import re
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainSerializer, WithJsonSchema
 from pydantic_core.core_schema import no_info_plain_validator_function
@@ -96,11 +96,14 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=253)]
 Name = Annotated[str, Field(strict=True, pattern=PARAMETER_NAME, max_length=63)]
-Anything = Annotated[
-    Value,
-    GetPydanticSchema(lambda source, handler: no_info_plain_validator_function(freeze)),
-    WithJsonSchema(UNTYPED),
-]
+if TYPE_CHECKING:
+    Anything = Value
+else:  # pydantic would have to resolve the recursive type anew in every module that uses it
+    Anything = Annotated[
+        Any,
+        GetPydanticSchema(lambda source, handler: no_info_plain_validator_function(freeze)),
+        WithJsonSchema(UNTYPED),
+    ]
 Open = Annotated[dict[str, Any], WithJsonSchema(OPEN)]
 Duration = Annotated[
     timedelta,

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from hypersweep import unsupported
+from hypersweep.parameterspec import ParameterSpec
 from hypersweep.rule import shown
-from hypersweep.searchspec import Grid, ParameterSpec, Stage
+from hypersweep.searchspec import Grid, Stage
 from hypersweep.space import Choice, Domain, contains, size
 from hypersweep.sweepspec import SweepSpec
 

@@ -1,195 +1,12 @@
-"""What a sweep searches: the fields of objectives, parameters and strategies, and the rules between them."""
+"""How a sweep searches: the fields of strategies and early stopping, and the rules between them."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hypersweep.rule import Model, Rule, at_most_one, exactly_one, given, quoted
-from hypersweep.scalar import AT, Anything, Flag, Integer, Name, Number, Positive, Text, Whole
-from hypersweep.space import Case, Choice, Domain, Float, Int, Parameter, Scale, Value
-from hypersweep.trial import Objective
-
-Goal = Literal["maximize", "minimize"]
-MOST_VALUES = 10_000  # of a stepped range
-
-
-# -- objectives
-
-
-class ObjectiveSpec(Model):
-    metric: Annotated[Text, Field(max_length=63, description="Name of the metric, as the trial reports it.")]
-    goal: Goal = Field(description="Which way is better.")
-    target: Number | None = Field(
-        None, description="Nothing more is launched once a configuration's mean over its seeds reaches it."
-    )
-    at: str = Field(
-        "last",
-        strict=True,
-        pattern=AT,
-        max_length=16,
-        description="Which value of a run counts: last, best, or mean:k over the last k reports.",
-    )
-
-    @property
-    def objective(self) -> Objective:
-        return Objective(self.metric, self.goal == "maximize", self.target, self.at)
-
-
-# -- parameters
-
-ORDERED = Rule("min < max must hold", "self.min < self.max", lambda r: r.min < r.max, quoted("min", "max"))
-LOG = "a log scale needs min > 0"
-LOG_STEP = "step needs a linear scale"
-STEP_FITS = "step <= max - min must hold"
-STEPS = f"a step must give at most {MOST_VALUES} values"
-
-
-class FloatRange(Model):
-    RULES = (
-        ORDERED,
-        Rule(
-            LOG,
-            "!has(self.scale) || self.scale != 'log' || self.min > 0.0",
-            lambda r: r.scale != "log" or r.min > 0,
-            quoted("min"),
-        ),
-        Rule(
-            LOG_STEP,
-            "!has(self.scale) || self.scale != 'log' || !has(self.step)",
-            lambda r: r.scale != "log" or r.step is None,
-            quoted("scale", "step"),
-        ),
-        Rule(
-            STEP_FITS,
-            "!has(self.step) || self.min >= self.max || self.step <= self.max - self.min",
-            lambda r: r.step is None or r.min >= r.max or r.step <= r.max - r.min,
-            quoted("step", "min", "max"),
-        ),
-        Rule(
-            STEPS,
-            f"!has(self.step) || self.max - self.min < self.step * {MOST_VALUES}.0",
-            lambda r: r.step is None or r.max - r.min < r.step * MOST_VALUES,
-            quoted("step", "min", "max"),
-        ),
-    )
-
-    min: Number = Field(description="Smallest value.")
-    max: Number = Field(description="Largest value.")
-    scale: Scale = Field("linear", description="Scale on which values are spaced and drawn.")
-    step: Number | None = Field(None, gt=0, description="Only min and whole steps above it are values.")
-
-    @property
-    def domain(self) -> Domain:
-        return Float(self.min, self.max, self.scale, self.step)
-
-
-class IntRange(Model):
-    RULES = (
-        ORDERED,
-        Rule(
-            LOG,
-            "!has(self.scale) || self.scale != 'log' || self.min > 0",
-            lambda r: r.scale != "log" or r.min > 0,
-            quoted("min"),
-        ),
-        Rule(
-            LOG_STEP,
-            "!has(self.scale) || self.scale != 'log' || !has(self.step) || self.step == 1",
-            lambda r: r.scale != "log" or r.step == 1,
-            quoted("scale", "step"),
-        ),
-        Rule(
-            STEP_FITS,
-            "!has(self.step) || self.min >= self.max || self.step <= self.max - self.min",
-            lambda r: r.min >= r.max or r.step <= r.max - r.min,
-            quoted("step", "min", "max"),
-        ),
-    )
-
-    min: Integer = Field(description="Smallest value.")
-    max: Integer = Field(description="Largest value.")
-    scale: Scale = Field("linear", description="Scale on which values are spaced and drawn.")
-    step: Positive = Field(1, description="Only min and whole steps above it are values. Default: 1.")
-
-    @property
-    def domain(self) -> Domain:
-        return Int(self.min, self.max, self.scale, self.step)
-
-
-Values = Annotated[tuple[Anything, ...], Field(min_length=1, max_length=256)]
-START = "Where the search begins. Default: the middle of the range on its scale, the first of a choice."
-
-
-class CaseSpec(Model):
-    RULES = (exactly_one("float_", "int_", "choice", visible=False),)
-
-    when: dict[Name, Values] = Field(
-        min_length=1,
-        max_length=10,
-        description="Values of other parameters under which this case holds: all names, any value of each.",
-    )
-    float_: FloatRange | None = Field(None, alias="float", description="A range of numbers.")
-    int_: IntRange | None = Field(None, alias="int", description="A range of whole numbers.")
-    choice: Values | None = Field(None, description="A list of values of any kind.")
-    start: Anything | None = Field(None, description=START)
-
-    @property
-    def domain(self) -> Domain:
-        return _domain(self)
-
-    @property
-    def case(self) -> Case:
-        return Case(self.domain, _start(self.domain, self.start), dict(self.when))
-
-
-class ParameterSpec(Model):
-    RULES = (
-        exactly_one("float_", "int_", "choice", "cases", visible=False),
-        Rule(
-            "start must stand in each case",
-            None,
-            lambda p: p.cases is None or p.start is None,
-            quoted("start"),
-        ),
-    )
-
-    name: Name = Field(description="Name under which the trial gets the value.")
-    float_: FloatRange | None = Field(None, alias="float", description="A range of numbers.")
-    int_: IntRange | None = Field(None, alias="int", description="A range of whole numbers.")
-    choice: Values | None = Field(None, description="A list of values of any kind.")
-    cases: tuple[CaseSpec, ...] | None = Field(
-        None,
-        min_length=1,
-        max_length=20,
-        description="One name, another range per branch: the first case that holds counts; "
-        "where none holds, the parameter is left out.",
-    )
-    start: Anything | None = Field(None, description=START)
-
-    @property
-    def domain(self) -> Domain:
-        """The one domain of a parameter without cases."""
-        return _domain(self)
-
-    @property
-    def parameter(self) -> Parameter:
-        if self.cases is not None:
-            return Parameter(self.name, tuple(case.case for case in self.cases))
-        return Parameter(self.name, (Case(self.domain, _start(self.domain, self.start)),))
-
-
-def _domain(spec: ParameterSpec | CaseSpec) -> Domain:
-    for ranged in (spec.float_, spec.int_):
-        if ranged is not None:
-            return ranged.domain
-    assert spec.choice is not None
-    return Choice(spec.choice)
-
-
-def _start(domain: Domain, start: Value | None) -> Value | None:
-    """A start of a float range is a float, however it was written."""
-    return float(start) if isinstance(domain, Float) and isinstance(start, int) else start
-
+from hypersweep.parameterspec import MOST_VALUES, Goal
+from hypersweep.rule import Model, Rule, at_most_one, exactly_one, given
+from hypersweep.scalar import Anything, Flag, Name, Number, Positive, Text, Whole
 
 # -- strategies
 
@@ -198,10 +15,10 @@ class Grid(Model):
     RULES = (at_most_one("points", "per_decade"),)
 
     points: Whole | None = Field(
-        None, ge=1, le=MOST_VALUES, description="Values per range, even on its scale, ends included."
+        default=None, ge=1, le=MOST_VALUES, description="Values per range, even on its scale, ends included."
     )
     per_decade: Whole | None = Field(
-        None, ge=1, le=100, description="Values per decade of a range on a log scale, ends included."
+        default=None, ge=1, le=100, description="Values per decade of a range on a log scale, ends included."
     )
 
 
@@ -214,7 +31,7 @@ class Sobol(Model):
 
 
 class Bayesian(Model):
-    sampler: Literal["tpe", "gp"] = Field("tpe", description="Optuna's sampler.")
+    sampler: Literal["tpe", "gp"] = Field(default="tpe", description="Optuna's sampler.")
 
 
 Configurations = Annotated[
@@ -226,11 +43,11 @@ Configurations = Annotated[
 class Search(Model):
     RULES = (exactly_one("list", "grid", "random", "sobol", "bayesian"),)
 
-    list: Configurations | None = Field(None, description="These configurations.")
-    grid: Grid | None = Field(None, description="All combinations of evenly spaced values.")
-    random: Random | None = Field(None, description="Independent draws.")
-    sobol: Sobol | None = Field(None, description="Quasi-random draws.")
-    bayesian: Bayesian | None = Field(None, description="Draws guided by a model of the results.")
+    list: Configurations | None = Field(default=None, description="These configurations.")
+    grid: Grid | None = Field(default=None, description="All combinations of evenly spaced values.")
+    random: Random | None = Field(default=None, description="Independent draws.")
+    sobol: Sobol | None = Field(default=None, description="Quasi-random draws.")
+    bayesian: Bayesian | None = Field(default=None, description="Draws guided by a model of the results.")
 
 
 class Stage(Model):
@@ -248,43 +65,49 @@ class Stage(Model):
         min_length=1, max_length=100, description="What this stage compares; all else is held."
     )
     search: Search | None = Field(
-        None,
+        default=None,
         description="How values are chosen. Default: all values of a choice, integer or stepped range "
         "up to 7, else 5 even on the scale.",
     )
     retune: tuple[Name, ...] = Field(
-        (),
+        default=(),
         max_length=100,
         description="Nuisance parameters, optimised anew for each arm before arms compare.",
     )
     narrow: Number | None = Field(
-        None, gt=1, description="Search a range this many times smaller, around the incumbent."
+        default=None, gt=1, description="Search a range this many times smaller, around the incumbent."
     )
-    data: Number | None = Field(None, gt=0, le=1, description="Share of the training data to use.")
-    epochs: Positive | None = Field(None, description="Epochs to train for, instead of the trainer's.")
+    data: Number | None = Field(default=None, gt=0, le=1, description="Share of the training data to use.")
+    epochs: Positive | None = Field(
+        default=None, description="Epochs to train for, instead of the trainer's."
+    )
 
 
 class MinImprovement(Model):
     RULES = (exactly_one("absolute", "sigma"),)
 
-    absolute: Number | None = Field(None, ge=0, description="In units of the objective.")
-    sigma: Number | None = Field(None, ge=0, description="In standard deviations of the noise between seeds.")
+    absolute: Number | None = Field(default=None, ge=0, description="In units of the objective.")
+    sigma: Number | None = Field(
+        default=None, ge=0, description="In standard deviations of the noise between seeds."
+    )
 
 
 class Widen(Model):
-    times: Positive = Field(1, description="How often a range may grow.")
+    times: Positive = Field(default=1, description="How often a range may grow.")
     hard_min: dict[Name, Number] | None = Field(
-        None, max_length=100, description="Never below, per parameter."
+        default=None, max_length=100, description="Never below, per parameter."
     )
     hard_max: dict[Name, Number] | None = Field(
-        None, max_length=100, description="Never above, per parameter."
+        default=None, max_length=100, description="Never above, per parameter."
     )
 
 
 class Final(Model):
-    top: Positive | None = Field(None, description="How many of the best configurations to run.")
-    seeds: Whole = Field(5, ge=2, le=1000, description="Fresh seeds per configuration. Default: 5.")
-    refit: Flag | None = Field(None, description="Train the chosen configuration once more, on all data.")
+    top: Positive | None = Field(default=None, description="How many of the best configurations to run.")
+    seeds: Whole = Field(default=5, ge=2, le=1000, description="Fresh seeds per configuration. Default: 5.")
+    refit: Flag | None = Field(
+        default=None, description="Train the chosen configuration once more, on all data."
+    )
 
 
 class Iterative(Model):
@@ -292,13 +115,15 @@ class Iterative(Model):
         min_length=1, max_length=30, description="Searched one after the other, each from the best so far."
     )
     min_improvement: MinImprovement | None = Field(
-        None, description="A gain up to this is not worth a change; the noise must be exceeded in any case."
+        default=None,
+        description="A gain up to this is not worth a change; the noise must be exceeded in any case.",
     )
-    widen: Widen | None = Field(None, description="Grow a range whose end is best.")
-    prefer_cheaper: Flag | None = Field(None, description="Among equals, take the quickest.")
-    passes: Positive | None = Field(None, description="How often to go through all stages.")
+    widen: Widen | None = Field(default=None, description="Grow a range whose end is best.")
+    prefer_cheaper: Flag | None = Field(default=None, description="Among equals, take the quickest.")
+    passes: Positive | None = Field(default=None, description="How often to go through all stages.")
     final: Final | None = Field(
-        None, description="Run the chosen and the start configuration on fresh seeds, which choose nothing."
+        default=None,
+        description="Run the chosen and the start configuration on fresh seeds, which choose nothing.",
     )
 
 
@@ -308,15 +133,15 @@ STRATEGIES = ("list", "grid", "random", "sobol", "bayesian", "iterative")
 class Strategy(Model):
     RULES = (exactly_one(*STRATEGIES),)
 
-    list: Configurations | None = Field(None, description="These configurations, in this order.")
-    grid: Grid | None = Field(None, description="All combinations of evenly spaced values.")
+    list: Configurations | None = Field(default=None, description="These configurations, in this order.")
+    grid: Grid | None = Field(default=None, description="All combinations of evenly spaced values.")
     random: Random | None = Field(
-        None, description="Independent draws, as many as maxTrials or budget allow."
+        default=None, description="Independent draws, as many as maxTrials or budget allow."
     )
-    sobol: Sobol | None = Field(None, description="Quasi-random draws.")
-    bayesian: Bayesian | None = Field(None, description="Draws guided by a model of the results.")
+    sobol: Sobol | None = Field(default=None, description="Quasi-random draws.")
+    bayesian: Bayesian | None = Field(default=None, description="Draws guided by a model of the results.")
     iterative: Iterative | None = Field(
-        None, description="Stages, each adopting only what exceeds the noise."
+        default=None, description="Stages, each adopting only what exceeds the noise."
     )
 
     @property
@@ -330,21 +155,21 @@ class Strategy(Model):
 class Asha(Model):
     metric: Text = Field(description="Metric that decides.")
     goal: Goal = Field(description="Which way is better.")
-    resource: Literal["epoch", "step"] = Field("epoch", description="What rungs count.")
-    min: Positive = Field(1, description="First rung.")
-    reduction: Whole = Field(3, ge=2, description="One of this many goes on at each rung.")
+    resource: Literal["epoch", "step"] = Field(default="epoch", description="What rungs count.")
+    min: Positive = Field(default=1, description="First rung.")
+    reduction: Whole = Field(default=3, ge=2, description="One of this many goes on at each rung.")
 
 
 class Median(Model):
     metric: Text = Field(description="Metric that decides.")
     goal: Goal = Field(description="Which way is better.")
-    min: Positive = Field(1, description="Reports of a trial before it may be stopped.")
+    min: Positive = Field(default=1, description="Reports of a trial before it may be stopped.")
 
 
 class EarlyStopping(Model):
     RULES = (exactly_one("asha", "median"),)
 
-    asha: Asha | None = Field(None, description="Successive halving without waiting.")
+    asha: Asha | None = Field(default=None, description="Successive halving without waiting.")
     median: Median | None = Field(
-        None, description="Stop what is below the median of others at the same step."
+        default=None, description="Stop what is below the median of others at the same step."
     )

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from hypersweep.parameterspec import ObjectiveSpec, ParameterSpec
 from hypersweep.rule import Model, Rule
 from hypersweep.scalar import Anything, Count, Flag, Integer, Positive, Text, Whole
-from hypersweep.searchspec import EarlyStopping, ObjectiveSpec, ParameterSpec, Strategy
+from hypersweep.searchspec import EarlyStopping, Strategy
 from hypersweep.space import Case, Choice, Parameter, Space, Value
 from hypersweep.trial import Objective, Parameters
 from hypersweep.trialspec import Budget, Resources, Retries, RetryRequest, Reuse, StoreSpec, TrialSpec
@@ -82,46 +83,54 @@ class SweepSpec(Model):
         min_length=1, max_length=2, description="What to optimise; the first one decides."
     )
     parameters: tuple[ParameterSpec, ...] = Field(
-        (), max_length=100, description="What may vary, by name; their order means nothing."
+        default=(), max_length=100, description="What may vary, by name; their order means nothing."
     )
     constraints: tuple[Text, ...] | None = Field(
-        None, max_length=50, description="CEL expressions over parameters that a configuration must satisfy."
+        default=None,
+        max_length=50,
+        description="CEL expressions over parameters that a configuration must satisfy.",
     )
     strategy: Strategy = Field(description="How configurations are chosen: exactly one of the following.")
     seeds: Whole = Field(
-        1,
+        default=1,
         ge=1,
         le=1000,
         description="Runs of one configuration with different seeds. Default: 1, under iterative 3.",
     )
-    seed: Integer = Field(0, description="Everything drawn derives from it. Default: 0.")
-    parallelism: Count = Field(1, description="Most trials at once. Default: 1.")
+    seed: Integer = Field(default=0, description="Everything drawn derives from it. Default: 0.")
+    parallelism: Count = Field(default=1, description="Most trials at once. Default: 1.")
     max_trials: Positive | None = Field(
-        None, description="Most runs, those of other seeds included; may be raised later."
+        default=None, description="Most runs, those of other seeds included; may be raised later."
     )
-    budget: Budget | None = Field(None, description="The sweep ends when it is used up.")
-    retries: Retries = Field(Retries(), description="Further attempts of one trial.")
+    budget: Budget | None = Field(default=None, description="The sweep ends when it is used up.")
+    retries: Retries = Field(default=Retries(), description="Further attempts of one trial.")
     max_failed_trials: Count = Field(
-        5, description="The sweep fails when more trials than this have failed. Default: 5."
+        default=5, description="The sweep fails when more trials than this have failed. Default: 5."
     )
-    early_stopping: EarlyStopping | None = Field(None, description="End hopeless trials early.")
-    suspend: Flag = Field(False, description="Stop running trials, uncharged, until it is false again.")
+    early_stopping: EarlyStopping | None = Field(default=None, description="End hopeless trials early.")
+    suspend: Flag = Field(
+        default=False, description="Stop running trials, uncharged, until it is false again."
+    )
     trainer: dict[Text, Anything] | None = Field(
-        None,
+        default=None,
         max_length=200,
         description="Options of the built-in trainer that are the same in every trial.",
     )
-    trial: TrialSpec = Field(TrialSpec(), description="How a trial runs.")
+    trial: TrialSpec = Field(default=TrialSpec(), description="How a trial runs.")
     store: StoreSpec | None = Field(
-        None,
+        default=None,
         description="Where everything is written. Default: the operator's store; without one, the cluster "
         "keeps the sweep's journal, and results are what trials put into their termination message.",
     )
     reuse: tuple[Reuse, ...] | None = Field(
-        None, max_length=20, description="Sweeps whose results count as this one's."
+        default=None, max_length=20, description="Sweeps whose results count as this one's."
     )
-    approve: tuple[Count, ...] | None = Field(None, max_length=30, description="Stages that may go on.")
-    retry: tuple[RetryRequest, ...] | None = Field(None, max_length=100, description="Trials to run again.")
+    approve: tuple[Count, ...] | None = Field(
+        default=None, max_length=30, description="Stages that may go on."
+    )
+    retry: tuple[RetryRequest, ...] | None = Field(
+        default=None, max_length=100, description="Trials to run again."
+    )
 
     @model_validator(mode="before")
     @classmethod

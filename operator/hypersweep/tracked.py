@@ -23,7 +23,6 @@ class Tracked:
         self.uid: str = document["metadata"]["uid"]
         self.version: str = document["metadata"]["resourceVersion"]
         self.status: Mapping[str, Any] = document.get("status") or {}  # as written last
-        self.told: Mapping[str, Any] = self.status  # as computed last: what people have heard of
         self.written = float("-inf")
         self.failures = 0
         self.spec: SweepSpec | None = None

@@ -57,9 +57,10 @@ def _sentence(details: ErrorDetails, kind: Any) -> str:
         case "extra_forbidden":
             *parents, name = details["loc"]
             return unknown(str(name), names(_model(kind, parents)))
-        case "too_short" | "too_long" as known:
-            return f"{MUST[known](context)}, but found {context['actual_length']}"
-    must = MUST.get(details["type"], lambda context: details["msg"])(context)
+        case "too_short" | "too_long" as length:
+            return f"{MUST[length](context)}, but found {context['actual_length']}"
+    known = MUST.get(details["type"])
+    must = known(context) if known else details["msg"]
     return f"{must}, but found {shown(details['input'])}"
 
 

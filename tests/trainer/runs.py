@@ -40,9 +40,9 @@ def train(environment: Mapping[str, str], should_stop: Callable[[], bool] = lamb
     return run(environment, should_stop)
 
 
-def start(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The trainer as its image starts it, in a session of its own."""
-    command = [sys.executable, "-W", "error", "-m", "hypersweep_trainer"]
+def start(environment: Mapping[str, str], *program: str) -> subprocess.Popen[bytes]:
+    """The trainer as its image starts it, or another program, in a session of its own."""
+    command = [sys.executable, "-W", "error", *(program or ("-m", "hypersweep_trainer"))]
     return subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
 
 

@@ -125,6 +125,21 @@ def test_the_death_of_one_rank_ends_all(tmp_path: Path) -> None:
     assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
 
 
+def test_a_rank_that_hangs_is_noticed(tmp_path: Path) -> None:
+    impatient = (
+        "from datetime import timedelta as t; from hypersweep_trainer import rank; rank.STEP = t(seconds=5)"
+    )
+    code = f"{impatient}; from hypersweep_trainer.__main__ import main; main()"
+    environment = a_group(tmp_path, {**LONG, "epochs": 100_000})
+    ranks = [start(environment | {"HYPERSWEEP_LOCAL_RANK": str(rank)}, "-c", code) for rank in range(2)]
+    wait(lambda: checkpoints(tmp_path))
+    ranks[1].send_signal(signal.SIGSTOP)
+
+    assert 1 == ranks[0].wait(timeout=60)
+    ranks[1].kill()
+    ranks[1].wait()
+
+
 def test_a_configuration_that_no_rank_can_run_ends_with_78_before_torch_is_imported(tmp_path: Path) -> None:
     began = time.monotonic()
     process = start(a_group(tmp_path, {"lr": -1}))

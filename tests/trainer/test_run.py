@@ -160,6 +160,43 @@ def test_divergence_is_a_result_and_not_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nSee the manual."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_want_of_memory_is_a_result_and_not_a_failure(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("hypersweep_trainer.learner.Learner.learn", exhausted)
+
+    assert 0 == train(an_environment(tmp_path))
+    result = left(tmp_path, "result.json")
+    assert "infeasible" == result["status"]
+    assert result["reason"].startswith("out of memory: ")
+
+
+def test_any_other_error_is_an_error_whose_reason_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr("hypersweep_trainer.learner.Learner.learn", broken)
+
+    assert 1 == train(an_environment(tmp_path))
+    assert "rank 0: RuntimeError: shapes do not fit" == message(tmp_path)
+    assert "shapes do not fit" in (tmp_path / "attempts/0/log.txt").read_text()
+    assert "Traceback" in caplog.text
+    assert not (tmp_path / "attempts/0/result.json").exists()
+
+
+@pytest.mark.parametrize(
     ("variables", "sentence"),
     [
         ({"HYPERSWEEP_PARAMETERS": '{"momentun": 1}'}, "momentun: is not an option"),

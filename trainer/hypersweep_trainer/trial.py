@@ -10,6 +10,7 @@ from hypersweep import contract
 from hypersweep.store import Store, StoreError, StoreRefused, open_store, sub
 from hypersweep_trainer.config import Config, ConfigError, Place, termination_log
 from hypersweep_trainer.output import Report, Silence
+from hypersweep_trainer.result import Outcome
 from hypersweep_trainer.writer import Writer
 
 PATIENCE = 30.0  # seconds that the first write waits for a store that may come back
@@ -51,9 +52,24 @@ def _trained(
     from hypersweep_trainer.train import train
 
     ranks = join(place)
-    outcome = train(config, ranks, report, Checkpoints(stores, config.pod, writer), should_stop)
+    try:
+        outcome = train(config, ranks, report, Checkpoints(stores, config.pod, writer), should_stop)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = f"out of memory: {str(error).partition(chr(10))[0]}"
+        return report.finish(Outcome("infeasible", 0, [], reason), config)
     ranks.leave()  # before the last writes, which may take a while
     return report.finish(outcome, config)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed, on a GPU (torch.OutOfMemoryError) or on the CPU (a plain RuntimeError)."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def warm() -> None:

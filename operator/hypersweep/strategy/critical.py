@@ -27,7 +27,8 @@ def critical_value(challengers: int, freedom: int, alpha: float = ALPHA) -> floa
         excess = _excess(value, challengers, freedom, alpha)
         if abs(excess) < 1e-12:
             return value
-        if excess > 0:  # false position; an end that stays twice counts half (Illinois), or it would stay for long
+        # false position; an end that stays twice in a row counts half (Illinois), or it would stay for long
+        if excess > 0:
             low, below, above, side = value, excess, above / 2 if side > 0 else above, 1
         else:
             high, above, below, side = value, excess, below / 2 if side < 0 else below, -1

@@ -67,11 +67,13 @@ def adopted(verdict: Verdict, objective: Objective, incumbent: Parameters, names
 def _reason(verdict: Verdict) -> str:
     """What decided: the noise between seeds, or the least gain that is wanted."""
     threshold, margin = verdict.threshold, verdict.margin
-    limit = "" if threshold is None else f" (threshold {threshold:.3g})"
+    limit = f" (threshold {threshold:.3g})" if threshold is not None else ""
     above = verdict.winner is verdict.best
+    if threshold is None:
+        return "but the noise is unknown with one run each"
     if margin is None:
         return f"{'' if above else 'not '}above minImprovement{limit}; with one run each the noise is unknown"
-    if threshold is not None and threshold > margin:
+    if threshold > margin:
         return f"{'' if above else 'not '}above minImprovement{limit}"
     return f"{'above' if above else 'within'} the noise{limit}"
 
