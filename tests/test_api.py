@@ -155,7 +155,7 @@ def test_a_rich_manifest_is_fine() -> None:
     assert problems(a_manifest(RICH)) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(place=st.sampled_from(places(a_manifest(RICH))), value=JSON)
 def test_whatever_stands_anywhere_is_told_and_never_crashes(place: tuple[Any, ...], value: Any) -> None:
     manifest = a_manifest(RICH)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypersweep.metrics import METRICS, Registry, Series
 from hypersweep.runner import Live, Phase
 from hypersweep.tally import RESULTS, Histogram, Tally
 from hypersweep.trial import Objective
+from tests.cluster.build import ensure
 
 ROOT = Path(__file__).parents[1]
 DASHBOARD = json.loads((ROOT / "charts" / "hypersweep" / "dashboards" / "sweep.json").read_text())
@@ -98,6 +100,16 @@ def test_every_query_asks_for_one_sweep_only(panel: str, query: str) -> None:
     asked = [{m.name: m.value for m in s.matchers.matchers} for s in selectors(promql.parse(bare(query)))]
 
     assert all(wanted.items() <= labels.items() for labels in asked), panel
+
+
+def test_prometheus_itself_accepts_every_query(tmp_path: Path) -> None:
+    rules = [{"record": f"query:{n}", "expr": bare(query)} for n, (_, query) in enumerate(QUERIES)]
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = [str(ensure("promtool") / "promtool"), "check", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def bare(query: str) -> str:

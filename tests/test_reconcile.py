@@ -5,8 +5,8 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from hypersweep.api import SweepSpec, load
 
+from hypersweep.api import SweepSpec, load
 from hypersweep.journal import Decided, Ended, Launched, decode
 from hypersweep.plan import SweepPhase
 from hypersweep.reconcile import SpecChanged, Step, Sweep, SweepGone

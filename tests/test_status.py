@@ -8,6 +8,7 @@ from hypersweep import status
 from hypersweep.api import SweepSpec, load
 from hypersweep.journal import Ended, History, Launched, Opened
 from hypersweep.plan import Plan, SweepPhase, plan
+from hypersweep.runner import Live, Phase
 from hypersweep.status import Condition
 from hypersweep.trial import End, Suggestion
 from tests.world import START
@@ -96,7 +97,29 @@ def test_a_failed_trial_degrades_the_sweep() -> None:
     conditions = {c["type"]: c for c in a_document(a_history(10, failed=1))["conditions"]}
 
     assert conditions["Degraded"]["status"] == "True"
-    assert conditions["Degraded"]["message"] == "1 trials failed"
+    assert conditions["Degraded"]["message"] == "1 trial failed"
+
+
+def test_the_cause_of_the_last_failure_stands_in_the_condition() -> None:
+    ended = Ended(START, 3, 0, End.ERROR, True, reason="exit status 1")
+    history = a_history(3).fold([Launched(START, 3, 0, Suggestion({"x": 0.5}, 1)), ended])
+
+    conditions = {c["type"]: c for c in a_document(history)["conditions"]}
+
+    assert conditions["Degraded"]["message"] == "1 trial failed, the last one by exit status 1"
+
+
+def test_a_trial_that_does_not_start_says_why() -> None:
+    history = a_history(1).fold([Launched(START, 1, 0, Suggestion({"x": 0.5}, 1))])
+    waiting = Live(1, 0, Phase.PENDING, START, cause="ImagePullBackOff: no such image")
+
+    document = status.document(
+        a_spec(), Plan(history), {waiting.key: waiting}, START, previous={}, generation=1
+    )
+    conditions = {c["type"]: c for c in document["conditions"]}
+
+    assert document["message"] == "trial 1 does not start: ImagePullBackOff: no such image"
+    assert conditions["Progressing"]["message"] == document["message"]
 
 
 def test_a_new_sweep_is_pending() -> None:

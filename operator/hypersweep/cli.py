@@ -37,7 +37,11 @@ def main() -> None:
 @click.option(
     "--store", metavar="DIR|s3://…", help="Where results go, in a folder per sweep.  [default: runs]"
 )
-@click.option("--parallel", type=click.IntRange(min=1), help="Trials at once.  [default: spec.parallelism]")
+@click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    help="Trials at once.  [default: spec.parallelism, at most one per core]",
+)
 def run(manifest: Path, store: str | None, parallel: int | None) -> None:
     """Run a sweep on this machine; run it again to go on where it stopped."""
     try:

@@ -14,6 +14,7 @@ from hypersweep.witness import LOOK, Witness
 
 REFUSALS = (400, 403, 422)
 START_LOOK = 10.0  # seconds before an attempt that has not started is looked at
+NO_PROGRESS = Progress()
 NEVER_THERE = "nothing of it exists: it never started, or somebody deleted its Job"
 
 
@@ -156,27 +157,37 @@ class ClusterRunner:
     def _live(self, seen: Job) -> Live | None:
         """One attempt; None for what only waits to be removed."""
         self._notice_start(seen)
-        live = Live(
+        started = self._started.get(seen.uid)
+        if seen.exit is not None or self._is_lost(seen):
+            if seen.uid in self._forgotten:
+                return None
+            return self._ended(seen, self._told(seen, Phase.ENDED, started))
+        if self._leaving(seen):
+            return self._told(seen, Phase.STOPPING, started)
+        if started is None:
+            return self._told(seen, Phase.PENDING, None, self._waiting(seen))
+        progress = self._witness.progress((seen.trial, seen.attempt), seen.uid)
+        return self._told(seen, Phase.RUNNING, started, progress=progress)
+
+    def _told(
+        self,
+        seen: Job,
+        phase: Phase,
+        started: datetime | None,
+        cause: str = "",
+        progress: Progress = NO_PROGRESS,
+    ) -> Live:
+        return Live(
             trial=seen.trial,
             attempt=seen.attempt,
-            phase=Phase.PENDING,
+            phase=phase,
             created=seen.created,
-            started=self._started.get(seen.uid),
-            gpus=seen.gpus,
-        )
-        if seen.exit is not None or self._is_lost(seen):
-            return None if seen.uid in self._forgotten else self._ended(seen, live)
-        if self._leaving(seen):
-            return replace(live, phase=Phase.STOPPING)
-        if live.started is None:
-            return replace(live, cause=self._waiting(seen))
-        progress = self._witness.progress(live.key, seen.uid)
-        return replace(
-            live,
-            phase=Phase.RUNNING,
+            started=started,
+            cause=cause,
             step=progress.step,
             progress=progress.metrics,
             progressed=progress.at,
+            gpus=seen.gpus,
         )
 
     def _notice_start(self, seen: Job) -> None:
@@ -207,11 +218,11 @@ class ClusterRunner:
     def _ended(self, seen: Job, live: Live) -> Live:
         """Its end and what it left: unknown until all that was asked for has answered."""
         said = seen.exit or Exit.LOST
-        live = replace(live, phase=Phase.ENDED, exit=said, ended=seen.ended or self._now())
+        live = replace(live, exit=said, ended=seen.ended or self._now())
         found = self._witness.pods(seen.uid, "ended")
         report = self._witness.report(live.key, seen.uid)
         checkpointed = said is Exit.CHECKPOINTED  # which counts only if it had made progress
-        last = self._witness.last_progress(live.key, seen.uid) if checkpointed else Progress()
+        last = self._witness.last_progress(live.key, seen.uid) if checkpointed else NO_PROGRESS
         if found is None or report is None or last is None:
             return live
         outside = said is Exit.ERROR and witness.disturbed(found)

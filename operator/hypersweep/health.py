@@ -13,7 +13,9 @@ Check = Callable[[], list[str]]  # what is wrong; nothing: fine
 class Server:
     """Serves /metrics, and a page per check: 200 when nothing is wrong, else 503 and what it is."""
 
-    def __init__(self, port: int, registry: CollectorRegistry, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self, port: int, registry: CollectorRegistry, checks: Mapping[str, Check], poll: float = 60.0
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
 
@@ -41,8 +43,9 @@ class Server:
         self._server = ThreadingHTTPServer(("", port), Handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(60.0,), name="http", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(poll,), name="http", daemon=True).start()
 
     def close(self) -> None:
+        """End it, at the latest after `poll` seconds."""
         self._server.shutdown()
         self._server.server_close()

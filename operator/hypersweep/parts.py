@@ -16,7 +16,7 @@ class Parts:
         self._stopping = stopping
         self._threads: dict[str, threading.Thread] = {}
 
-    def start(self, name: str, body: Callable[[], None]) -> None:
+    def start(self, name: str, body: Callable[[], object]) -> None:
         thread = threading.Thread(target=self._run, args=(name, body), name=name, daemon=True)
         self._threads[name] = thread
         thread.start()
@@ -33,7 +33,7 @@ class Parts:
             thread.join(max(deadline - time.monotonic(), 0.0))
         return [name for name, thread in threads.items() if thread.is_alive()]
 
-    def _run(self, name: str, body: Callable[[], None]) -> None:
+    def _run(self, name: str, body: Callable[[], object]) -> None:
         try:
             body()
         except BaseException:

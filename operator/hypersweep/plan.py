@@ -260,7 +260,7 @@ def retry_at(trial: Trial) -> datetime:
     failures = trial.ends(*FAILURES)
     if trial.last.end is End.SUSPENDED or failures < 2:
         return ended
-    return ended + min(FIRST_BACKOFF * 2 ** min(failures - 2, 10), LONGEST_BACKOFF)
+    return ended + min(FIRST_BACKOFF * (1 << min(failures - 2, 10)), LONGEST_BACKOFF)
 
 
 # -- removals and time

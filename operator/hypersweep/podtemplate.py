@@ -122,8 +122,8 @@ def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, value in _object(resources.get("limits")).items():
         if is_gpu(name) and not (_is_count(value) or (_is_text(value) and value.isdecimal())):
             yield f"{path}.resources.limits[{name}]: must be a whole number, but found {shown(value)}"
-    variables = container.get("env")
-    for index, variable in enumerate(variables if _is_objects(variables) else ()):
+    variables = container.get("env") if _is_objects(container.get("env")) else None
+    for index, variable in enumerate(variables or ()):
         name = variable.get("name")
         if isinstance(name, str) and name.startswith(PREFIXES):
             yield f"{path}.env[{index}].name: {IS_OURS}, but found {name}"

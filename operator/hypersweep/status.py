@@ -7,6 +7,7 @@ from typing import Any
 
 from hypersweep import strategy
 from hypersweep.api import SweepSpec
+from hypersweep.journal import History
 from hypersweep.plan import Plan, SweepPhase
 from hypersweep.runner import Key, Live, Phase
 from hypersweep.trial import End, Status, scores
@@ -41,8 +42,8 @@ def document(
     trials = list(history.trials.values())
     best = scores(trials, objective, spec.seeds)
     phases = [live[key].phase for key in live if _current(plan, key)]
+    total = strategy.planned(spec, history)
     counts = {
-        "total": strategy.planned(spec, history),
         "launched": history.launched,
         "done": history.counts.get(Status.DONE, 0),
         "running": sum(phase in (Phase.RUNNING, Phase.STOPPING) for phase in phases),
@@ -57,14 +58,15 @@ def document(
     chosen = strategy.chosen(spec, history)
     phase = plan.phase if plan.phase is not SweepPhase.RUNNING or history.launched else SweepPhase.PENDING
     ended = now if phase.terminal else None
+    message = (plan.message or _unstarted(plan, live))[:TEXT]
     result: dict[str, Any] = {
         "observedGeneration": generation,
         "phase": phase.value,
         "reason": plan.reason,
-        "message": plan.message[:TEXT],
+        "message": message,
         "strategy": spec.strategy.kind,
-        "progress": f"{finished}/{counts['total'] if counts['total'] is not None else '?'}",
-        "trials": counts,
+        "progress": f"{finished}/{'?' if total is None else total}",
+        "trials": {"total": total, **counts},
         "restarts": {
             end.value: count for end, count in sorted(history.ends.items()) if count and end in RESTARTS
         },
@@ -95,7 +97,7 @@ def document(
         },
         "chosen": chosen,
     }
-    found = [*_conditions(plan, phase, history.counts.get(Status.FAILED, 0)), *conditions]
+    found = [*_conditions(plan, phase, message), *conditions]
     result["conditions"] = merge(previous.get("conditions") or (), found, generation, now)
     return _shrunk({name: _plain(value) for name, value in result.items() if value is not None})
 
@@ -112,15 +114,33 @@ def _unfinished(plan: Plan) -> list[Any]:
     return [plan.history.trials[number] for number in plan.history.unfinished]
 
 
-def _conditions(plan: Plan, phase: SweepPhase, failed: int) -> list[Condition]:
-    message = plan.message[:TEXT]
+def _unstarted(plan: Plan, live: Mapping[Key, Live]) -> str:
+    """Why the first attempt that should run does not, where its world says so."""
+    pending = [
+        seen for key, seen in sorted(live.items()) if _current(plan, key) and seen.phase is Phase.PENDING
+    ]
+    return next((f"trial {seen.trial} does not start: {seen.cause}" for seen in pending if seen.cause), "")
+
+
+def _failures(history: History) -> Condition:
+    failed = [trial for trial in history.trials.values() if trial.status is Status.FAILED]
+    if not failed:
+        return Condition("Degraded", False, "NoFailures")
+    message = f"{len(failed)} trial{'s' * (len(failed) > 1)} failed"
+    why = failed[-1].last.reason
+    return Condition(
+        "Degraded", True, "TrialsFailed", f"{message}, the last one by {why}" if why else message
+    )
+
+
+def _conditions(plan: Plan, phase: SweepPhase, progress: str) -> list[Condition]:
+    message = plan.message
     succeeded, broken = phase is SweepPhase.SUCCEEDED, phase is SweepPhase.FAILED
-    degraded = Condition("Degraded", failed > 0, "TrialsFailed", f"{failed} trials failed")
     return [
         Condition("SpecValid", True, "Valid"),
-        Condition("Progressing", phase in (SweepPhase.RUNNING, SweepPhase.PENDING), plan.reason, message),
+        Condition("Progressing", phase in (SweepPhase.RUNNING, SweepPhase.PENDING), plan.reason, progress),
         Condition("Suspended", phase is SweepPhase.SUSPENDED, plan.reason, message),
-        degraded if failed else Condition("Degraded", False, "NoFailures"),
+        _failures(plan.history),
         Condition("Succeeded", succeeded, plan.reason, message),
         Condition("Failed", broken, plan.reason, message),
     ]

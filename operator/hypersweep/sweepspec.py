@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -57,12 +58,12 @@ class SweepSpec(Model):
             reads=("strategy", "maxTrials", "budget", "objectives"),
         ),
         Rule(
-            "with fewer than 2 seeds the noise is unknown: minImprovement must be given",
-            "!has(self.strategy.iterative) || !has(self.seeds) || self.seeds >= 2"
+            "with fewer than 3 seeds a long stage compares single runs: minImprovement must be given",
+            "!has(self.strategy.iterative) || !has(self.seeds) || self.seeds >= 3"
             " || has(self.strategy.iterative.minImprovement)",
             lambda s: (
                 s.strategy.iterative is None
-                or s.seeds >= 2
+                or s.seeds >= 3
                 or s.strategy.iterative.min_improvement is not None
             ),
             lambda s: f"seeds={s.seeds}",
@@ -153,7 +154,7 @@ class SweepSpec(Model):
     def objective(self) -> Objective:
         return self.objectives[0].objective
 
-    @property
+    @cached_property  # built once: a pass asks for it many times
     def space(self) -> Space:
         """The declared parameters; those of a list that declares none are choices among its values."""
         declared = [parameter.parameter for parameter in self.parameters] or [

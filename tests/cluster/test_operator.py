@@ -91,6 +91,16 @@ def test_it_ends_when_there_is_no_definition(cluster: Cluster, operator: Operato
     assert "is the CustomResourceDefinition installed?" in starting.log()
 
 
+def test_it_ends_when_the_definition_vanishes(operator: Operators, proxy: Proxy) -> None:
+    leader = operator(server=proxy.url).start()
+    for verb in ("GET", "WATCH"):
+        proxy.rule(verb, "/hypersweeps", Answer(404), nth=None)
+    proxy.close_watches()
+
+    assert leader.await_exit(60) == 1
+    assert "kopf ended" in leader.log()
+
+
 @pytest.mark.parametrize("trouble", ["closed", "expired"])
 def test_broken_watches_lose_nothing(
     trouble: str, cluster: Cluster, namespace: str, operator: Operators, proxy: Proxy, s3: Bucket

@@ -56,15 +56,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_two_ranks_learn_what_one_learns_from_the_same_global_batch(tmp_path: Path) -> None:
+def test_two_nodes_learn_what_one_process_learns_from_the_same_global_batch(tmp_path: Path) -> None:
     options = {**LONG, "epochs": 3}
-    process = start(a_group(tmp_path / "two", options))
+    two = an_environment(tmp_path / "two", options, PET_NNODES="2", PET_MASTER_PORT=a_port())
+    nodes = [start({**two, "PET_NODE_RANK": str(node)}) for node in range(2)]
     train(an_environment(tmp_path / "one", options))
 
-    assert 0 == process.wait(timeout=200)
-    one, two = (weights(checkpoints(tmp_path / name)[-1]) for name in ("one", "two"))
-    for name, expected in one.items():
-        torch.testing.assert_close(two[name], expected, rtol=0, atol=TOLERANCE)
+    assert [0, 0] == [node.wait(timeout=200) for node in nodes]
+    alone, together = (weights(checkpoints(tmp_path / name)[-1]) for name in ("one", "two"))
+    for name, expected in alone.items():
+        torch.testing.assert_close(together[name], expected, rtol=0, atol=TOLERANCE)
     for (step, expected), (same, found) in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert step == same
         assert pytest.approx(expected, abs=1e-5) == found

@@ -140,6 +140,18 @@ def test_few_checkpoints_are_kept(tmp_path: Path) -> None:
     assert 4 == len(list((tmp_path / "attempts/0/checkpoints").iterdir()))
 
 
+def test_a_long_epoch_is_saved_in_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hypersweep_trainer.train.LONG", -1)
+    train(an_environment(tmp_path), stop_after(13))
+    (checkpoints(tmp_path)[-1]).unlink()  # the one of the stop itself
+    before = json.loads(checkpoints(tmp_path)[-1].read_text())["step"]
+    train(an_environment(tmp_path, attempt=1))
+    train(an_environment(tmp_path / "whole"))
+
+    assert 12 == before == left(tmp_path, "result.json", 1)["resumedFrom"]
+    assert left(tmp_path / "whole", "result.json")["metrics"] == left(tmp_path, "result.json", 1)["metrics"]
+
+
 def test_a_stop_that_nothing_can_keep_is_not_called_a_checkpoint(tmp_path: Path) -> None:
     environment = an_environment(tmp_path)
     del environment["HYPERSWEEP_STORE"]

@@ -1,4 +1,8 @@
-"""The ranks of a trial: one process alone, or a group under DistributedDataParallel."""
+"""The ranks of a trial: one process alone, or a group under DistributedDataParallel.
+
+At an equal global batch the weights agree to 1e-6 after an epoch or two, whatever the number of ranks:
+only the order of sums differs. Batch norm (each rank's own statistics) and dropout (its own masks) do not.
+"""
 
 import inspect
 import time

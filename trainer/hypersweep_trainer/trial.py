@@ -64,7 +64,7 @@ def _trained(
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed, on a GPU (torch.OutOfMemoryError) or on the CPU (a plain RuntimeError)."""
+    """Whether an allocation failed: on a GPU torch has a type for it, on the CPU a sentence."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hypersweep.store import StoreError, Taken
 
+PAUSE, LONGEST = 0.5, 30.0  # seconds before a write is tried again, doubled each time
 PATIENCE = 600.0  # seconds that the end of a trial waits for its store
 
 
@@ -47,7 +48,7 @@ class Writer:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        pause = 0.5
+        pause = PAUSE
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._closed or self._writes)
@@ -60,11 +61,11 @@ class Writer:
                 self._say(f"the store did not take a write, trying again in {pause:g} s: {error}")
                 with self._change:
                     self._change.wait_for(lambda: self._closed, pause)
-                pause = min(2 * pause, 30.0)
+                pause = min(2 * pause, LONGEST)
                 continue
             except Taken as error:
                 self._say(f"left as it is: {error}")
-            pause = 0.5
+            pause = PAUSE
             with self._change:
                 self._writes.popleft()
                 self._change.notify_all()
