@@ -10,6 +10,17 @@ from hypersweep.kube import Document, KubeError, Resource
 CREATED = "2026-01-01T00:00:00Z"
 
 
+def selector(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split(",") if part)
+
+
+def field(document: Document, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    for name in path.split("."):
+        document = document.get(name) or {}
+    return document or None
+
+
 class FakeKube:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Document] = {}
@@ -27,13 +38,14 @@ class FakeKube:
 
     def list(self, resource: Resource, namespace: str | None, **query: Any) -> Document:
         self._called("list", resource, "")
-        wanted = dict(part.split("=", 1) for part in query.get("labelSelector", "").split(",") if part)
+        wanted, fields = (selector(query.get(name, "")) for name in ("labelSelector", "fieldSelector"))
         items = [
             copy.deepcopy(document)
             for (plural, place, _), document in self.objects.items()
             if plural == resource.plural
             and namespace in (None, place)
             and wanted.items() <= document["metadata"].get("labels", {}).items()
+            and all(field(document, path) == value for path, value in fields.items())
         ]
         return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
