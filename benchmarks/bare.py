@@ -39,11 +39,13 @@ class Loop:
     def _watch(self) -> None:
         for event, seen in self._api.watch(self._path, self._ended, labelSelector=self._selector):
             self._watching.set()
-            if event == "MODIFIED" and seen["metadata"]["uid"] not in self._seen and _over(seen):
-                self._seen.add(seen["metadata"]["uid"])
-                self._acts.append(self._pool.submit(self._act, seen["metadata"]))
-                if len(self._seen) == len(self._bodies):
-                    return
+            for job in seen["items"] if event == "LIST" else [seen]:
+                metadata = job["metadata"]
+                if metadata["uid"] not in self._seen and _over(job):
+                    self._seen.add(metadata["uid"])
+                    self._acts.append(self._pool.submit(self._act, metadata))
+            if len(self._seen) == len(self._bodies):
+                return
 
     def _act(self, ended: Object | None = None) -> None:
         """Create the next Job, then delete the one in whose place it comes."""

@@ -146,7 +146,15 @@ def test_a_deletion_stays_known_to_whoever_created_the_job() -> None:
     jobs.put(parsed(a_job(0)))
     jobs.drop("job-0-0")
 
-    assert jobs.shown("job-0-0")
+    assert jobs.shown("job-0-0", created=0.0)
+
+
+def test_a_list_that_began_after_a_creation_tells_that_the_job_is_gone() -> None:
+    jobs = Jobs()
+    jobs.replace({}, began=5.0)
+
+    assert not jobs.shown("job-0-0", created=6.0)
+    assert jobs.shown("job-0-0", created=4.0)
     assert not jobs.shown("never-there")
 
 

@@ -92,16 +92,21 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._owned: dict[str, dict[str, Job]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._listed = float("-inf")
 
     def of(self, owner: str) -> list[Job]:
         """The Jobs that one sweep controls."""
         with self._lock:
             return list(self._owned.get(owner, {}).values())
 
-    def shown(self, uid: str) -> bool:
-        """Whether the cache has caught up with the creation of this Job: it is, or was, in it."""
+    def shown(self, uid: str, created: float) -> bool:
+        """Whether the cache has caught up with the creation of this Job: it is, or was, in it.
+
+        `created` is the monotonic time at which the creation was answered: a list that began later
+        and does not hold the Job tells that it is gone, though no watch ever showed it.
+        """
         with self._lock:
-            return uid in self._jobs or uid in self._gone
+            return uid in self._jobs or uid in self._gone or self._listed > created
 
     def owners(self) -> set[str]:
         with self._lock:
@@ -118,9 +123,13 @@ class Jobs:
         with self._lock:
             return self._drop(uid)
 
-    def replace(self, jobs: Mapping[str, Job]) -> list[Job]:
-        """The Jobs that changed, appeared or vanished since: a deletion may have been missed."""
+    def replace(self, jobs: Mapping[str, Job], began: float = float("-inf")) -> list[Job]:
+        """The Jobs that changed, appeared or vanished since: a deletion may have been missed.
+
+        `began` is the monotonic time at which the list was asked for.
+        """
         with self._lock:
+            self._listed = max(self._listed, began)
             changed = [job for job in jobs.values() if self._jobs.get(job.uid) != job]
             vanished = [job for uid in set(self._jobs) - set(jobs) if (job := self._drop(uid))]
             for job in jobs.values():

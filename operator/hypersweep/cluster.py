@@ -1,5 +1,6 @@
 """The runner on Kubernetes: each attempt of one sweep is a Job, seen through the watch's cache."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from hypersweep.runner import Conflict, Evidence, Exit, Key, Live, Order, Phase
 from hypersweep.witness import LOOK, Witness
 
 REFUSALS = (400, 403, 422)
+HAUNT = 3.0  # seconds between two looks for pods of a Job that is gone
 START_LOOK = 10.0  # seconds before an attempt that has not started is looked at
 NO_PROGRESS = Progress()
 NEVER_THERE = "nothing of it exists: it never started, or somebody deleted its Job"
@@ -54,11 +56,13 @@ class ClusterRunner:
         self._uid = uid
         self._place = place
         self._now = now
-        self._created: dict[str, Job] = {}  # by us, not yet in the watch's cache
+        self._created: dict[str, tuple[Job, float]] = {}  # by us, not yet in the watch's cache
         self._stopping: set[str] = set()
         self._forgotten: set[str] = set()
         self._started: dict[str, datetime] = {}
         self._lost: dict[str, str] = {}
+        self._moved: dict[str, tuple[int | None, datetime]] = {}  # its latest step, and when that was seen
+        self._uids: dict[Key, str] = {}  # of the Jobs that had pods when they were seen last
         self._served = False
 
     def observe(self, expected: Collection[Key]) -> Mapping[Key, Live]:
@@ -97,7 +101,7 @@ class ClusterRunner:
             self.refused = error.message  # it may be quota, or a podTemplate that the user can change
             return
         assert created is not None
-        self._created[created.uid] = created
+        self._created[created.uid] = (created, time.monotonic())
 
     def stop(self, key: Key) -> None:
         for seen in self._of(key):
@@ -138,11 +142,12 @@ class ClusterRunner:
 
     def _known(self) -> list[Job]:
         """The Jobs in the cache and those of ours that it does not show yet, the newest last."""
-        for uid in list(self._created):
-            if self._jobs.shown(uid):
+        for uid, (_, created) in list(self._created.items()):
+            if self._jobs.shown(uid, created):
                 self._created.pop(uid, None)
+        ours = {uid: seen for uid, (seen, _) in list(self._created.items())}
         cached = {seen.uid: seen for seen in self._jobs.of(self._uid)}
-        return sorted((dict(self._created) | cached).values(), key=lambda seen: seen.created)
+        return sorted((ours | cached).values(), key=lambda seen: seen.created)
 
     def _of(self, key: Key) -> list[Job]:
         return [seen for seen in self._known() if (seen.trial, seen.attempt) == key]
@@ -150,7 +155,7 @@ class ClusterRunner:
     def _tidy(self, uids: set[str]) -> None:
         self._stopping &= uids
         self._forgotten &= uids
-        for memory in (self._started, self._lost):
+        for memory in (self._started, self._lost, self._moved):
             for uid in memory.keys() - uids:
                 del memory[uid]
 
@@ -166,8 +171,20 @@ class ClusterRunner:
             return self._told(seen, Phase.STOPPING, started)
         if started is None:
             return self._told(seen, Phase.PENDING, None, self._waiting(seen))
+        self._uids[seen.trial, seen.attempt] = seen.uid
         progress = self._witness.progress((seen.trial, seen.attempt), seen.uid)
-        return self._told(seen, Phase.RUNNING, started, progress=progress)
+        return replace(
+            self._told(seen, Phase.RUNNING, started, progress=progress),
+            progressed=self._progressed(seen.uid, progress),
+        )
+
+    def _progressed(self, uid: str, progress: Progress) -> datetime | None:
+        """When progress was seen last, on this clock: the pod's may be another one."""
+        if not progress:
+            return None
+        if uid not in self._moved or self._moved[uid][0] != progress.step:
+            self._moved[uid] = (progress.step, self._now())
+        return self._moved[uid][1]
 
     def _told(
         self,
@@ -186,7 +203,6 @@ class ClusterRunner:
             cause=cause,
             step=progress.step,
             progress=progress.metrics,
-            progressed=progress.at,
             gpus=seen.gpus,
         )
 
@@ -203,14 +219,14 @@ class ClusterRunner:
     def _is_lost(self, seen: Job) -> bool:
         """Whether a pod of it stays terminating for ever, as on a node that is no more."""
         if seen.uid not in self._lost and (seen.terminating or self._leaving(seen)):
-            found = self._witness.pods(seen.uid, "leaving", after=LOOK, again=True)
+            found = self._witness.pods(seen.uid, "leaving", after=LOOK, every=LOOK)
             if pod := pods.stuck(found or (), self._now()):
                 self._lost[seen.uid] = f"pod {pod.name} does not terminate: its node does not answer"
         return seen.uid in self._lost
 
     def _waiting(self, seen: Job) -> str:
         """Why an attempt has not started, once that takes long."""
-        found = self._witness.pods(seen.uid, "starting", after=START_LOOK, again=True)
+        found = self._witness.pods(seen.uid, "starting", after=START_LOOK, every=LOOK)
         if found is None:
             return ""
         return pods.cause(found) if found else self._witness.refusal(seen.uid)
@@ -241,7 +257,7 @@ class ClusterRunner:
 
     def _gone(self, key: Key) -> Live:
         """An expected attempt of which nothing exists: only the store can tell whether it ever did."""
-        report = self._witness.report(key, "")
+        report = None if self._haunted(key) else self._witness.report(key, "")
         evidence = Evidence.UNKNOWN
         if report is not None:
             evidence = Evidence.ABSENT if report.result is None else Evidence.THERE
@@ -254,3 +270,14 @@ class ClusterRunner:
             evidence=evidence,
             result=report.result if report else None,
         )
+
+    def _haunted(self, key: Key) -> bool:
+        """Whether pods of a Job that somebody deleted may still run: their grace is not over."""
+        uid = self._uids.get(key)
+        if uid is None:
+            return False
+        found = self._witness.pods(uid, "gone", every=HAUNT)
+        if found is not None and all(pod.phase in ("Succeeded", "Failed") for pod in found):
+            del self._uids[key]
+            return False
+        return True

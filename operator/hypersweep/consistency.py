@@ -33,10 +33,14 @@ def problems(spec: SweepSpec, broken: Collection[str], names: Names) -> list[str
 
 def storeless(spec: SweepSpec, broken: Collection[str]) -> list[str]:
     """What a sweep without a store may not ask for: its journal is one object of the cluster."""
-    if "maxTrials" in broken or spec.max_trials is None or spec.max_trials <= STORELESS_TRIALS:
-        return []
-    words = f"without a store it must be at most {STORELESS_TRIALS}"
-    return [f"spec.maxTrials: {words}, but found {spec.max_trials}"]
+    found = []
+    if "maxTrials" not in broken and (spec.max_trials or 0) > STORELESS_TRIALS:
+        words = f"without a store it must be at most {STORELESS_TRIALS}"
+        found.append(f"spec.maxTrials: {words}, but found {spec.max_trials}")
+    if "trial" not in broken and spec.trial.progress_timeout is not None:
+        words = "without a store it must not be given: nobody sees progress there"
+        found.append(f"spec.trial.progressTimeout: {words}, but found {spec.trial.progress_timeout}")
+    return found
 
 
 # -- parameters

@@ -121,7 +121,7 @@ class Controller:
             return "deleting"
         try:
             if tracked.parked and not self._leftovers(key, tracked):
-                self._show(key, tracked)
+                self._park(key, tracked)
                 return "parked"
             return self._step(key, tracked)
         except api.SpecError as error:
@@ -164,7 +164,7 @@ class Controller:
                 step.live,
                 now,
                 previous=tracked.status,
-                generation=tracked.generation,
+                generation=tracked.parsed,
                 store=opened.place.store_url or "",
                 conditions=_conditions(opened, step),
             )
@@ -182,10 +182,8 @@ class Controller:
     def _schedule(self, key: Key, tracked: Tracked, step: Step, now: datetime) -> None:
         opened = tracked.opened
         assert opened is not None
-        if tracked.parked and not self._leftovers(key, tracked):
-            tracked.opened = None  # its history is in the store, should anybody ask again
-            if tracked.series is not None:
-                tracked.series.freeze()
+        if tracked.parked and not step.busy and not self._leftovers(key, tracked):
+            self._park(key, tracked)
             return
         if step.conflicts or opened.runner.refused:
             self._again(key, tracked)
@@ -198,6 +196,13 @@ class Controller:
             self._queue.add_at(key, self._clock() + wait)
         if (due := opened.witness.due) is not None:
             self._queue.add_at(key, due)
+
+    def _park(self, key: Key, tracked: Tracked) -> None:
+        """Keep the numbers of a sweep that is over; its history is in the store, should anybody ask again."""
+        self._show(key, tracked)
+        tracked.opened = None
+        if tracked.series is not None and tracked.series.history is not None:
+            tracked.series.freeze()
 
     def _leftovers(self, key: Key, tracked: Tracked) -> bool:
         """Whether a sweep that is over still has Jobs other than the failed ones that are kept."""

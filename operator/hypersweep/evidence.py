@@ -52,7 +52,7 @@ def progress(store: Store, key: Key) -> Progress:
         return Progress(
             _step(document.get("step")), _moment(document.get("time")), numbers(document["metrics"])
         )
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, OverflowError, OSError):  # a time may be beyond years
         return Progress()
 
 
@@ -66,7 +66,7 @@ def numbers(document: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _step(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _moment(value: Any) -> datetime | None:

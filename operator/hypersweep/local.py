@@ -118,7 +118,7 @@ class LocalRunner:
     def stop(self, key: Key) -> None:
         attempt = self._attempts.get(key)
         if attempt is not None and attempt.live.phase in (Phase.PENDING, Phase.RUNNING):
-            self._change(attempt, lambda live: replace(live, phase=Phase.STOPPING))
+            self._change(attempt, _stopping)
             self._end(attempt)
 
     def forget(self, key: Key) -> None:
@@ -284,6 +284,11 @@ def threads(spec: SweepSpec, parameters: Parameters) -> int:
     """How many threads the built-in trainer computes with: what a worker cannot change once it has begun."""
     value = parameters.get("threads", (spec.trainer or {}).get("threads", 1))
     return value if isinstance(value, int) else 1
+
+
+def _stopping(live: Live) -> Live:
+    """Unless it ended in this very moment."""
+    return live if live.phase is Phase.ENDED else replace(live, phase=Phase.STOPPING)
 
 
 def _told(live: Live, found: Report) -> Live:

@@ -84,15 +84,22 @@ class Lookups:
         try:
             answer = read()
         except (StoreError, KubeError) as error:
-            with self._lock:
-                lookup.failures += 1
-                wait = min(FIRST_RETRY * 2.0 ** min(lookup.failures - 1, 10), LONGEST_RETRY)
-                lookup.flying, lookup.due = False, self._clock() + wait
-            log.warning("read failed, again in %.0f s: %s", wait, error)
-            self._wake()
+            log.warning("read failed, again in %.0f s: %s", self._failed(lookup), error)
+            return
+        except Exception:
+            log.exception("read failed, again in %.0f s", self._failed(lookup))
             return
         with self._lock:
             news = not lookup.answered or (bool(answer) and not lookup.answer)
             lookup.flying, lookup.answered, lookup.answer, lookup.failures = False, True, answer, 0
         if news:
             self._wake()
+
+    def _failed(self, lookup: _Lookup) -> float:
+        """Put the next read off; returns the seconds until then."""
+        with self._lock:
+            lookup.failures += 1
+            wait = min(FIRST_RETRY * 2.0 ** min(lookup.failures - 1, 10), LONGEST_RETRY)
+            lookup.flying, lookup.due = False, self._clock() + wait
+        self._wake()
+        return wait

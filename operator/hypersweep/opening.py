@@ -71,7 +71,7 @@ class Opening:
         place = self._settings.place(spec, namespace)
         began, before = "startedAt" in reported, reported.get("store")
         if began and before is None:
-            place = replace(place, store_url=None)
+            place = replace(place, store_url=None, secret=None)
         store: Store | None = None
         if place.store_url is not None:
             store = sub(self._store(place.store_url), sweep_prefix(namespace, name, uid))

@@ -86,8 +86,8 @@ def plan(
     ]
     add(list(stops))
     add_ends()
-    launches = _launches(spec, history, live, now, writes) if goal.launch else []
-    orders = [] if goal.halt else _recreated(history, live)
+    orders = [] if goal.halt else _recreated(spec, history, live)[:writes]
+    launches = _launches(spec, history, live, now, writes - len(orders)) if goal.launch else []
     for launched in launches:
         suggestion = launched.suggestion or history.trials[launched.trial].suggestion
         orders.append(Order(launched.trial, launched.attempt, suggestion))
@@ -201,7 +201,7 @@ def _overdue(spec: SweepSpec, attempt: Live, now: datetime) -> str:
     wait = trial.start_timeout
     if attempt.phase is Phase.PENDING and wait and now >= attempt.created + wait:
         return START_TIMEOUT
-    since = attempt.progressed or attempt.started
+    since = attempt.progressed  # one that never told of any has none to miss
     if attempt.phase is not Phase.RUNNING or since is None or trial.progress_timeout is None:
         return ""
     return PROGRESS_TIMEOUT if now >= since + trial.progress_timeout else ""
@@ -210,15 +210,17 @@ def _overdue(spec: SweepSpec, attempt: Live, now: datetime) -> str:
 # -- launches
 
 
-def _recreated(history: History, live: Mapping[Key, Live]) -> list[Order]:
-    """Launches that are recorded, but of which nothing exists."""
-    return [
+def _recreated(spec: SweepSpec, history: History, live: Mapping[Key, Live]) -> list[Order]:
+    """Launches that are recorded, but of which nothing exists, as far as there is room."""
+    there = sum(seen.phase not in (Phase.ENDED, Phase.GONE) for seen in live.values())
+    missing = [
         Order(*attempt.key, history.trials[attempt.trial].suggestion)
         for attempt in _unrecorded(history, live)
         if attempt.phase is Phase.GONE
         and attempt.evidence is Evidence.ABSENT
         and history.trials[attempt.trial].last.stop is None
     ]
+    return missing[: max(spec.parallelism - there, 0)]
 
 
 def _launches(
@@ -296,7 +298,7 @@ def _wake_at(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: d
     for attempt in running:
         if attempt.phase is Phase.PENDING and spec.trial.start_timeout:
             times.append(attempt.created + spec.trial.start_timeout)
-        since = attempt.progressed or attempt.started
+        since = attempt.progressed
         if attempt.phase is Phase.RUNNING and since is not None and spec.trial.progress_timeout:
             times.append(since + spec.trial.progress_timeout)
     if spec.budget and spec.budget.gpu_hours is not None and (gpus := sum(a.gpus for a in running)):

@@ -36,10 +36,14 @@ class Publisher:
         told = tracked.condition(condition.type) or {}
         merged = status.merge(tracked.conditions, [condition], tracked.generation, self._now())
         others = [other for other in tracked.conditions if other["type"] != condition.type]
+        # a sweep that ended is not over at a generation for which no pass has decided so
+        observed = (
+            {} if tracked.status.get("phase") in TERMINAL else {"observedGeneration": tracked.generation}
+        )
         document = {
             "phase": "Pending",
             **tracked.status,
-            "observedGeneration": tracked.generation,
+            **observed,
             "reason": condition.reason,
             "message": condition.message[: status.TEXT],
             "conditions": [*others, *merged],

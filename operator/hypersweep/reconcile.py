@@ -11,7 +11,7 @@ from hypersweep.api import SweepSpec, differing_fields
 from hypersweep.journal import History, Opened, decode, encode
 from hypersweep.plan import Plan, plan
 from hypersweep.runner import Conflict, Key, Live, Order, Phase, Runner
-from hypersweep.store import Journal, Taken
+from hypersweep.store import Journal, StoreRefused, Taken
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Sweep:
             except Taken:
                 log.warning("another writer appended segment %d: reading again", self.sequence)
                 self.loaded = False
-                return Step(plan(spec, self.history, live, now, 0), live, busy=True)
+                return Step(Plan(self.history), live, busy=True)
             self.sequence += 1
             self.history = decided.history
         conflicts = self._act(decided, writes)
@@ -86,7 +86,11 @@ class Sweep:
         if self.loaded:
             return
         for segment in self.journal.since(self.sequence):
-            self.history = self.history.fold(decode(segment))
+            try:
+                self.history = self.history.fold(decode(segment))
+            except (ValueError, TypeError, LookupError, AssertionError) as error:
+                what = f"segment {self.sequence} of the journal cannot be read: {error}"
+                raise StoreRefused(what) from error
             self.sequence += 1
         self.loaded = True
 

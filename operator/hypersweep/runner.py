@@ -1,5 +1,6 @@
 """The port between a sweep and where its trials run: what is alive, launch, stop, forget."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -124,19 +125,22 @@ def parse_result(document: Any) -> Result:
     """A `result.json` (read leniently: numbers may be strings); raises ValueError on anything else."""
     if not isinstance(document, dict) or document.get("status") not in ("done", "infeasible", "failed"):
         raise ValueError("a result is an object with `status`: done, infeasible or failed")
+    entries = document.get("metrics") or {}
+    if not isinstance(entries, dict):
+        raise ValueError("`metrics` of a result is an object, by name")
     metrics = {}
-    for name, entry in (document.get("metrics") or {}).items():
+    for name, entry in entries.items():
         fields = entry if isinstance(entry, dict) else {"last": entry}
         last, best = (_number(fields.get(key)) for key in ("last", "best"))
         value = _number(fields.get("value", fields.get("last")))
         if value is not None:
-            metrics[name] = Metric(value, last, best, fields.get("bestStep"))
+            metrics[name] = Metric(value, last, best, _count(fields.get("bestStep")))
     return Result(
         document["status"],
         metrics,
         str(document.get("reason") or ""),
-        document.get("steps"),
-        document.get("resumedFrom"),
+        _count(document.get("steps")),
+        _count(document.get("resumedFrom")),
     )
 
 
@@ -155,5 +159,10 @@ def _number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and math.isfinite(number) else None

@@ -28,7 +28,7 @@ class Tracked:
         self.spec: SweepSpec | None = None
         self.opened: Opened | None = None
         self.series: Series | None = None
-        self._parsed = -1
+        self.parsed = -1  # the generation that `spec` is
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -73,11 +73,13 @@ class Tracked:
 
     def parse(self, durable: bool) -> SweepSpec:
         """The spec of this generation; raises SpecError with everything that is wrong with it."""
-        if self.spec is None or self._parsed != self.generation:
+        document = self.document  # another thread may put a newer one in its place meanwhile
+        generation = int(document["metadata"]["generation"])
+        if self.spec is None or self.parsed != generation:
             # what has no store of its own may do less, unless the operator has one for it
-            own = bool((self.document.get("spec") or {}).get("store"))
-            if wrong := api.problems(self.document, durable or own):
+            own = bool((document.get("spec") or {}).get("store"))
+            if wrong := api.problems(document, durable or own):
                 raise api.SpecError(wrong)
-            self.spec = api.HyperSweep.model_validate(self.document).spec
-            self._parsed = self.generation
+            self.spec = api.HyperSweep.model_validate(document).spec
+            self.parsed = generation
         return self.spec

@@ -84,6 +84,7 @@ class Watch:
 
     def _list(self) -> str:
         found: dict[str, Job] = {}
+        began = time.monotonic()
         query: dict[str, Any] = {"labelSelector": SELECTOR, "limit": PAGE}
         while True:
             try:
@@ -98,7 +99,7 @@ class Watch:
             if not metadata.get("continue"):
                 break
             query["continue"] = metadata["continue"]
-        changed = self.jobs.replace(found)
+        changed = self.jobs.replace(found, began)
         self.synced.set()
         for job in changed:
             self._changed(job)

@@ -58,7 +58,7 @@ class Witness:
         self._lookups.keep(self._asked)
         self._asked = set()
 
-    def pods(self, uid: str, why: str, *, after: float = 0.0, again: bool = False) -> list[Pod] | None:
+    def pods(self, uid: str, why: str, *, after: float = 0.0, every: float | None = None) -> list[Pod] | None:
         """The pods that a Job controls, by its uid: another Job may have had its name."""
 
         def read() -> list[Pod]:
@@ -66,17 +66,19 @@ class Witness:
             found = self._kube.list(PODS, self._namespace, labelSelector=selector)["items"]
             return [pods.parse(document) for document in found]
 
-        return self._ask(self._pools.kube, (why, uid), read, after, LOOK if again else None)
+        return self._ask(self._pools.kube, (why, uid), read, after, every)
 
     def refusal(self, uid: str) -> str:
         """Why no pod of a Job was created: a quota, an admission policy."""
 
-        def read() -> str:
-            selector = f"involvedObject.uid={uid},reason=FailedCreate"
+        def read() -> dict[str, str]:
+            # one request for all Jobs: the API server has no cache of Events, it reads and filters them all
+            selector = "involvedObject.kind=Job,reason=FailedCreate"
             found = self._kube.list(EVENTS, self._namespace, fieldSelector=selector)["items"]
-            return str(found[-1].get("message") or "") if found else ""
+            return {event["involvedObject"]["uid"]: str(event.get("message") or "") for event in found}
 
-        return self._ask(self._pools.kube, ("refusal", uid), read, 0.0, LOOK) or ""
+        told = self._ask(self._pools.kube, "refusals", read, 0.0, LOOK) or {}
+        return told.get(uid, "")
 
     def report(self, key: Key, uid: str) -> Report | None:
         """What an attempt says of its end; ask only after its end was seen."""

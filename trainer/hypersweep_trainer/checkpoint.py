@@ -37,6 +37,7 @@ class Checkpoints:
         self._attempts, self._pod, self._writer = attempts, pod, writer
         self._kept: list[str] = []
         self._saved = time.monotonic()
+        self._writing = 0  # handed in and not written: a store that is away must not fill the memory
 
     def newest(self, identity: str) -> bytes | None:
         """The newest checkpoint of this configuration whose bytes are what its manifest says."""
@@ -52,10 +53,9 @@ class Checkpoints:
                 return data
         return None
 
-    @property
-    def age(self) -> float:
-        """Seconds since the last one was handed in; 0 while it is being written, or without a store."""
-        return time.monotonic() - self._saved if self._attempts and self._writer.idle else 0.0
+    def due(self, seconds: float) -> bool:
+        """Whether the last one is that old; never while it is being written, nor without a store."""
+        return time.monotonic() - self._saved >= seconds and bool(self._attempts) and not self._writing
 
     def save(self, state: State) -> bool:
         """Hand in a checkpoint; False when there is no store for it."""
@@ -73,6 +73,7 @@ class Checkpoints:
             "identity": state.identity,
             "time": time.time(),
         }
+        self._writing += 1
         self._writer.put(lambda: self._write(name, data, json.dumps(manifest).encode()))
         self._saved = time.monotonic()
         return True
@@ -81,6 +82,7 @@ class Checkpoints:
         own = self._attempts[-1]
         own.write(f"{name}.pt", data)
         own.write_once(f"{name}.json", manifest)
+        self._writing -= 1
         self._kept.append(name)
         while len(self._kept) > KEPT:
             own.delete(f"{self._kept[0]}.json")  # before its data: a manifest never points to nothing

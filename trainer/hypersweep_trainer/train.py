@@ -52,7 +52,7 @@ def train(
     def wish() -> Wish:
         if should_stop():
             return Wish.STOP
-        return Wish.SAVE if options.checkpoint_epochs and checkpoints.age > LONG else Wish.GO
+        return Wish.SAVE if options.checkpoint_epochs and checkpoints.due(LONG) else Wish.GO
 
     def ended(status: str, reason: str = "", kept: bool = False) -> Outcome:
         return Outcome(status, learner.step, learner.rows, reason, resumed, kept)
@@ -84,8 +84,8 @@ def train(
         output.row(row)
         pace = max(learner.step - first, 1) / (time.monotonic() - began)  # steps a second, with evaluation
         output.say(line(row, options.epochs, learner.rate(learner.step - 1), pace, count / len(batches)))
-        due = options.checkpoint_epochs and epoch % options.checkpoint_epochs == 0
-        if due and epoch < options.epochs and checkpoints.age >= options.checkpoint_seconds:
+        turn = options.checkpoint_epochs and epoch % options.checkpoint_epochs == 0
+        if turn and epoch < options.epochs and checkpoints.due(options.checkpoint_seconds):
             checkpoints.save(learner.state([0.0] * ranks.world))
     return ended("done")
 
