@@ -5,6 +5,7 @@ from hypersweep import api
 from hypersweep.cache import Job, Jobs
 from hypersweep.cluster import ClusterRunner, Place
 from hypersweep.controller import Controller
+from hypersweep.journal import Ended, decode
 from hypersweep.kube import JOBS, PODS, SWEEPS, KubeError
 from hypersweep.metrics import Registry
 from hypersweep.opening import Opened
@@ -398,3 +399,54 @@ def test_a_status_is_never_written_to_another_sweep_of_the_same_name() -> None:
 
     assert {} == world.status
     assert set() == world.controller.uids
+
+
+def test_a_sweep_that_is_extended_while_its_store_is_away_goes_on_when_it_is_back() -> None:
+    world = World().apply(maxTrials=2).work()
+    for _ in range(6):
+        world.finish()
+        world.pass_time(3)
+    assert ("Succeeded", "2/2") == (world.status["phase"], world.status["progress"])
+
+    world.controller = world.a_controller()
+    world.failure = StoreError("it is away")
+    world.apply(generation=2, maxTrials=3).work()
+    world.pass_time(5)
+    world.failure = None
+    world.pass_time(60)
+    world.finish()
+    world.pass_time(3)
+
+    assert ("Succeeded", "3/3", 2) == (
+        world.status["phase"],
+        world.status["progress"],
+        world.status["observedGeneration"],
+    )
+
+
+def test_an_edit_that_comes_during_the_last_pass_is_not_lost() -> None:
+    world = World().apply(maxTrials=2).work()
+    journal = world.journals["uid-a"]
+    append, ends = journal.append, []
+
+    def append_and_edit(sequence: int, data: bytes) -> None:
+        append(sequence, data)
+        ends.extend(fact for fact in decode(data) if isinstance(fact, Ended))
+        if len(ends) == 2:
+            world.apply(generation=2, maxTrials=3)
+
+    journal.append = append_and_edit  # type: ignore[method-assign]
+    for _ in range(8):
+        world.finish()
+        world.pass_time(3)
+
+    assert ("Succeeded", "3/3") == (world.status["phase"], world.status["progress"])
+
+
+def test_a_sweep_that_is_over_keeps_its_numbers_and_not_its_history() -> None:
+    world = run_to_the_end(World())
+
+    tracked = world.controller._tracked[KEY]
+    assert tracked.opened is None
+    assert tracked.series is not None
+    assert tracked.series.history is None

@@ -11,6 +11,7 @@ from hypersweep.journal import Decided, Ended, Launched, decode
 from hypersweep.plan import SweepPhase
 from hypersweep.reconcile import SpecChanged, Step, Sweep, SweepGone
 from hypersweep.runner import Exit, Live, Metric, Phase, Result
+from hypersweep.store import StoreRefused
 from hypersweep.trial import End, Status, Suggestion
 from tests.world import Crash, Fault, MemoryJournal, World, WorldRunner, measured
 
@@ -373,3 +374,40 @@ def test_the_last_five_failures_stay_to_be_looked_at() -> None:
     bench.run()
 
     assert len(bench.world.live) == 5
+
+
+def test_missing_launches_are_made_good_within_a_lowered_parallelism() -> None:
+    bench = Bench(a_spec(parallelism=8))
+    bench.step()
+    bench.world.tick()
+    bench.step()
+    for key in list(bench.world.live):
+        bench.world.vanish(key)
+    bench.restart()
+
+    bench.spec = a_spec(parallelism=2)
+    bench.step()
+
+    assert len(bench.world.alive) == 2
+
+
+def test_a_journal_that_cannot_be_read_is_refused_by_its_segment() -> None:
+    bench = Bench()
+    bench.step()
+    bench.restart()
+
+    bench.journal.segments[0] = b'{"fact":"Nonsense"}\n'
+    with pytest.raises(StoreRefused, match="segment 0 of the journal cannot be read"):
+        bench.step()
+
+
+def test_nothing_of_a_plan_is_told_that_another_writer_was_faster_than() -> None:
+    bench = Bench()
+    other = Sweep("u1", bench.journal, WorldRunner(bench.world))
+    other.load()
+    bench.step()
+
+    step = other.step(bench.spec, bench.world.now + timedelta(seconds=1))
+
+    assert step.busy
+    assert step.plan.record == ()

@@ -53,7 +53,6 @@ JOBS = Resource("/apis/batch/v1", "jobs")
 PODS = Resource("/api/v1", "pods")
 SERVICES = Resource("/api/v1", "services")
 EVENTS = Resource("/api/v1", "events")
-CONFIGMAPS = Resource("/api/v1", "configmaps")
 LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 
 

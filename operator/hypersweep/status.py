@@ -1,5 +1,6 @@
 """The status document of a sweep: a report, bounded at any number of trials."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from hypersweep.api import SweepSpec
 from hypersweep.journal import History
 from hypersweep.plan import Plan, SweepPhase
 from hypersweep.runner import Key, Live, Phase
-from hypersweep.trial import End, Status, scores
+from hypersweep.trial import Status, Trial, scores
 
 BEST = 10
 RANGES = 2048  # characters of an index range list before it is cut
@@ -67,9 +68,7 @@ def document(
         "strategy": spec.strategy.kind,
         "progress": f"{finished}/{'?' if total is None else total}",
         "trials": {"total": total, **counts},
-        "restarts": {
-            end.value: count for end, count in sorted(history.ends.items()) if count and end in RESTARTS
-        },
+        "restarts": _restarts(trials),
         "replicas": counts["running"] + counts["pending"],
         "completed": ranges(t.number for t in trials if t.status is Status.DONE),
         "failedTrials": ranges(t.number for t in trials if t.status is Status.FAILED),
@@ -102,7 +101,10 @@ def document(
     return _shrunk({name: _plain(value) for name, value in result.items() if value is not None})
 
 
-RESTARTS = (End.ERROR, End.PREEMPTED, End.LOST, End.SUSPENDED)
+def _restarts(trials: Iterable[Trial]) -> dict[str, int]:
+    """How many attempts another one replaced, by how they ended."""
+    ends = Counter(attempt.end for trial in trials for attempt in trial.attempts[:-1])
+    return {end.value: count for end, count in sorted(ends.items()) if end is not None}
 
 
 def _current(plan: Plan, key: Key) -> bool:
@@ -110,7 +112,7 @@ def _current(plan: Plan, key: Key) -> bool:
     return trial is not None and trial.last.number == key[1] and trial.last.end is None
 
 
-def _unfinished(plan: Plan) -> list[Any]:
+def _unfinished(plan: Plan) -> list[Trial]:
     return [plan.history.trials[number] for number in plan.history.unfinished]
 
 

@@ -1,14 +1,17 @@
 """Each example, applied to a real control plane: it succeeds, everything is stored, and nothing is left."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hypersweep import contract
-from hypersweep.journal import Decided, Ended
+from hypersweep.journal import Decided, Ended, Fact, Opened
 from hypersweep.trial import End
 
 from .audit import Recorder
@@ -50,15 +53,30 @@ def check_store(sweep: Applied, s3: Bucket) -> None:
             assert f"{attempt}/{contract.metrics_key(1)}" in keys
 
 
-def check_metrics(sweep: Applied, text: str, status: dict[str, object]) -> None:
-    """/metrics, status and journal say the same."""
+def check_journal(facts: list[Fact], status: dict[str, Any]) -> None:
+    """The status counts what the journal holds, and its best is the best of it."""
+    ends = Counter(fact.end for fact in facts if isinstance(fact, Ended) and fact.final)
+    assert {end.lower(): ends[end] for end in (End.DONE, End.INFEASIBLE)} == {
+        name: status["trials"][name] for name in ("done", "infeasible")
+    }
+    best = status["best"][0]
+    metrics = {fact.trial: fact.metrics for fact in facts if isinstance(fact, Ended) and fact.final}
+    (metric,) = {name for fact in facts if isinstance(fact, Opened) for name in objectives(fact)}
+    assert best["value"] == fmean(metrics[trial][metric] for trial in best["trials"])
+
+
+def objectives(opened: Opened) -> list[str]:
+    return [objective["metric"] for objective in opened.spec["objectives"]]
+
+
+def check_metrics(sweep: Applied, text: str, status: dict[str, Any]) -> None:
+    """/metrics and status say the same."""
     trials = status["trials"]
-    assert isinstance(trials, dict)
     finished = series(text, "hypersweep_trials_finished_total", "sweep", "result")
     for result in ("done", "failed", "infeasible"):
         assert finished[sweep.name, result.title()] == trials[result]
     best = series(text, "hypersweep_best_objective", "sweep")
-    assert best[(sweep.name,)] == status["best"][0]["value"]  # type: ignore[index]
+    assert best[(sweep.name,)] == status["best"][0]["value"]
     assert series(text, "hypersweep_trial_step", "sweep", "trial") == {}
 
 
@@ -83,6 +101,7 @@ def test_an_example_succeeds_with_everything_in_the_store_and_leaves_nothing(
     assert len(outcome(facts)) == sum(status["trials"][name] for name in ("done", "failed", "infeasible"))
     assert status["trials"]["failed"] == 0
     check_store(sweep, s3)
+    check_journal(facts, status)
     check_metrics(sweep, running.metrics(), status)
     if example == "ddp":
         assert recorder.most_jobs(sweep.name) == 2
@@ -94,18 +113,27 @@ def test_an_example_succeeds_with_everything_in_the_store_and_leaves_nothing(
     await_that(lambda: sweep.name not in running.metrics(), "its series are gone")
 
 
+@pytest.mark.parametrize(
+    ("example", "trials", "best"),
+    [("own-container", 20, {"x": 1, "z": 2}), ("own-script", 12, {"lr": 0.03, "momentum": 0.9})],
+)
 def test_a_container_of_ones_own_needs_nothing_but_the_operator(
-    cluster: Cluster, namespace: str, operator: Callable[..., Operator]
+    example: str,
+    trials: int,
+    best: dict[str, float],
+    cluster: Cluster,
+    namespace: str,
+    operator: Callable[..., Operator],
 ) -> None:
-    running = operator().start()
-    sweep = Applied.apply(cluster, namespace, (EXAMPLES / "own-container.yaml").read_text())
+    running = operator(flags=["--trainer-image", "trainer"]).start()
+    sweep = Applied.apply(cluster, namespace, (EXAMPLES / f"{example}.yaml").read_text())
 
     status = sweep.await_end(120)
 
     conditions = {condition["type"]: condition for condition in status["conditions"]}
     assert status["phase"] == "Succeeded"
-    assert status["progress"] == "20/20"
-    assert status["best"][0]["parameters"] == {"x": 1, "z": 2}
+    assert status["progress"] == f"{trials}/{trials}"
+    assert status["best"][0]["parameters"] == pytest.approx(best, rel=1e-4)
     assert conditions["Durable"]["status"] == "False"
     check_metrics(sweep, running.metrics(), status)
     sweep.delete()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 TASKS = ("image", "tabular")  # how a model sees its data
-TARGETS = ("classification", "regression")  # what it predicts
 
 
 @dataclass(frozen=True)
