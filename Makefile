@@ -29,7 +29,7 @@ demo: $(TRAINER)  ## watch a sweep train real models on this machine (minutes)
 test: $(ALL)  ## check and test everything, on a real control plane too; the first time builds it
 	$(BIN)/python tests/cluster/build.py
 	$(MAKE) check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # most of a cluster test is waiting
 
 check: $(ALL)  ## format, lint and types, without changing anything
 	$(BIN)/ruff format --check .
