@@ -27,7 +27,7 @@ demo: $(TRAINER)  ## watch a sweep train real models on this machine (minutes)
 	$(BIN)/hypersweep run examples/digits.yaml
 
 test: $(ALL)  ## check and test everything, on a real control plane too; the first time builds it
-	$(BIN)/python tests/cluster/build.py
+	$(BIN)/python tests/cluster/build.py etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm promtool
 	$(MAKE) check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile  # most of a cluster test is waiting
 
