@@ -435,7 +435,7 @@ def test_an_edit_that_comes_during_the_last_pass_is_not_lost() -> None:
         if len(ends) == 2:
             world.apply(generation=2, maxTrials=3)
 
-    journal.append = append_and_edit  # type: ignore[method-assign]
+    journal.append = append_and_edit
     for _ in range(8):
         world.finish()
         world.pass_time(3)

@@ -53,7 +53,7 @@ def floats(draw: st.DrawFn) -> Float:
     low = draw(st.floats(1e-6, 1e3) if scale == "log" else st.floats(-1e3, 1e3))
     width = draw(st.floats(1e-3, 1e3))
     step = draw(st.none() | st.floats(width / 50, width)) if scale == "linear" else None
-    return Float(low, low + width, scale, step)  # type: ignore[arg-type]
+    return Float(low, low + width, scale, step)
 
 
 @st.composite
@@ -62,7 +62,7 @@ def integers(draw: st.DrawFn) -> Int:
     low = draw(st.integers(1 if scale == "log" else -1000, 1000))
     high = low + draw(st.integers(1, 1000))
     step = draw(st.integers(1, high - low)) if scale == "linear" else 1
-    return Int(low, high, scale, step)  # type: ignore[arg-type]
+    return Int(low, high, scale, step)
 
 
 domains = floats() | integers()
