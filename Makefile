@@ -10,7 +10,7 @@ BIN := .venv/bin
 TOOLS := .venv/.tools
 TRAINER := .venv/.trainer
 ALL := .venv/.all
-UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install
+UV := UV_COMPILE_BYTECODE=1 VIRTUAL_ENV=.venv $(BIN)/uv pip install
 
 # what another folder holds, or a Python that is not there any more, is not installed
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(TOOLS)),$(CURDIR))
@@ -18,10 +18,10 @@ $(shell rm -f $(TOOLS) $(TRAINER) $(ALL))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench e2e image crd clean
+.PHONY: help demo test check format bench bench-trainer soak e2e image crd clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(TRAINER)  ## watch a sweep train real models on this machine (minutes)
 	$(BIN)/hypersweep run examples/digits.yaml
@@ -45,6 +45,12 @@ bench: $(ALL)  ## print each published figure beside its reference (half an hour
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python tests/cluster/build.py
 	$(BIN)/python -m benchmarks.cluster
+
+bench-trainer: $(ALL)  ## print the trainer's figures beside their references, each in turn
+	$(BIN)/python -m benchmarks.trainer
+
+soak: $(ALL)  ## kill trials thirty times on one, two and three ranks; they must end as if nothing had been
+	$(BIN)/python -m tests.trainer.soak
 
 e2e: $(ALL)  ## install the chart into the cluster of KUBECONFIG and run the examples there (HELM_ARGS=…)
 	$(BIN)/python -m pytest --timeout 3600 tests/e2e/examples.py
@@ -75,5 +81,5 @@ $(TRAINER): pyproject.toml | $(TOOLS)
 	touch $@
 
 $(ALL): pyproject.toml | $(TOOLS)
-	$(UV) --editable '.[operator,trainer,dev]'
+	$(UV) --editable '.[operator,trainer,onnx,dev]'
 	touch $(TRAINER) $@

@@ -58,12 +58,19 @@ WRONG = (
     Wrong(
         "an option of the trainer without an effect",
         "trainer: {optimizer: adamw, momentum: 0.5}",
-        ("spec.trainer.momentum: needs optimizer sgd, but optimizer is adamw, so it would have no effect",),
+        (
+            "spec.trainer.momentum: needs optimizer sgd, rmsprop or muon, but found adamw, "
+            "so it would have no effect",
+        ),
     ),
     Wrong(
         "a metric that the trainer does not report",
         "objectives: [{metric: acc, goal: maximize}]",
-        ('spec.objectives[0].metric: must be one of train_loss, val_loss, val_accuracy, but found "acc"',),
+        (
+            "spec.objectives[0].metric: must be one of train_loss, val_loss, val_accuracy, "
+            "val_balanced_accuracy, val_f1, val_top5_accuracy, val_auroc, val_average_precision, "
+            'val_log_loss, val_calibration_error, but found "acc"',
+        ),
     ),
     Wrong(
         "min above max",

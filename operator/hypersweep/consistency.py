@@ -1,13 +1,13 @@
 """What the parts of a specification say of each other, and of the built-in trainer: is it one sweep?"""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
 
-from hypersweep import searchable
+from hypersweep import combination, podtemplate, searchable
+from hypersweep.combination import Together
 from hypersweep.contract import parameter_env
 from hypersweep.parameterspec import CaseSpec, ParameterSpec
 from hypersweep.rule import shown
-from hypersweep.space import Choice, Domain, contains, same
+from hypersweep.space import Choice, Domain, Value, contains, same
 from hypersweep.sweepspec import STORELESS_TRIALS, SweepSpec
 from hypersweep_trainer import options
 
@@ -28,6 +28,9 @@ def problems(spec: SweepSpec, broken: Collection[str], names: Names) -> list[str
     for check, reads in CHECKS.items():
         if not set(broken) & set(reads):
             found += check(spec, names)
+    if "trainer" not in broken:
+        found += _trainer(spec, names, None if "trial" in broken else _ranks(spec))
+        found += _metrics(spec, names) if "objectives" not in broken else ()
     return found
 
 
@@ -120,7 +123,7 @@ def _circle(spec: SweepSpec, names: Names) -> Iterator[str]:
 # -- the built-in trainer
 
 
-def _trainer(spec: SweepSpec, names: Names) -> Iterator[str]:
+def _trainer(spec: SweepSpec, names: Names, ranks: int | None) -> Iterator[str]:
     """The built-in trainer knows every option, and each has an effect somewhere in the sweep."""
     if spec.trial.command is not None:
         if spec.trainer is not None:
@@ -131,46 +134,47 @@ def _trainer(spec: SweepSpec, names: Names) -> Iterator[str]:
         return
     if not names and not spec.strategy.list:
         return  # what is swept is not known
-    fixed = spec.trainer or {}
-    for sentence in options.check(fixed, _swept(spec, names)):
+    fixed, (swept, together) = spec.trainer or {}, _searched(spec, names)
+    for sentence in options.check(fixed, swept, ranks=ranks, together=together):
         name, _, words = sentence.partition(": ")
         if name in names:
             yield f"spec.parameters[{names.index(name)}]: {name} {words}"
-        elif name in fixed:
-            yield f"spec.trainer.{sentence}"
-        else:
+        elif name in swept:
             yield f"spec.strategy.list: {sentence}"
+        else:
+            yield f"spec.trainer.{sentence}"
 
 
-def _swept(spec: SweepSpec, names: Names) -> dict[str, list[Any]]:
-    """Values that stand for each parameter: both ends of a range, all of a choice.
-
-    A parameter that could not be read may be anything that its option allows.
-    """
-    swept: dict[str, list[Any]] = {}
-    # not the space's: these may have one name twice, which is said elsewhere
-    declared = [parameter.parameter for parameter in spec.parameters] or spec.space.parameters
-    for parameter in declared:
-        for case in parameter.cases:
-            domain = case.domain
-            ends = domain.values if isinstance(domain, Choice) else (domain.min, domain.max)
-            swept.setdefault(parameter.name, []).extend(ends)
-    for name in names:
-        option = options.OPTIONS.get(name)
-        anything = list(option.values or (option.low, option.high)) if option else []
-        swept.setdefault(name, [value for value in anything if value is not None])
-    return swept
+def _ranks(spec: SweepSpec) -> int | None:
+    """Processes of one trial; None where what the pod template says of GPUs cannot be read."""
+    readable = not any(podtemplate.problems(spec.trial.pod_template, ""))
+    return spec.trial.nodes * spec.trial.ranks_per_node if readable else None
 
 
 def _metrics(spec: SweepSpec, names: Names) -> Iterator[str]:
     """An objective is a metric that the built-in trainer reports on this data."""
     if spec.trial.command is not None:
         return
-    known = options.metrics(spec.trainer or {})
+    swept, together = _searched(spec, names)
+    known = options.metrics(spec.trainer or {}, swept, together=together)
     for index, objective in enumerate(spec.objectives):
-        if known and objective.metric not in known:
+        if objective.metric not in known:
             wanted = f"must be one of {', '.join(known)}"
             yield f"spec.objectives[{index}].metric: {wanted}, but found {shown(objective.metric)}"
+
+
+def _searched(spec: SweepSpec, names: Names) -> tuple[dict[str, list[Value]], Together | None]:
+    """Values that stand for each parameter, and which of them a configuration can hold together.
+
+    A parameter that could not be read has no values here: it may be anything.
+    """
+    declared = [parameter.parameter for parameter in spec.parameters]
+    if [parameter.name for parameter in declared] != [*dict.fromkeys(names)] or any(_circle(spec, names)):
+        known = {parameter.name: combination.values(parameter, declared) for parameter in declared}
+        return {name: known.get(name, []) for name in names}, None
+    if spec.strategy.list:
+        return combination.listed(spec.listed)
+    return combination.searched(spec.space)
 
 
 CHECKS: Mapping[Check, tuple[str, ...]] = {
@@ -180,6 +184,4 @@ CHECKS: Mapping[Check, tuple[str, ...]] = {
     searchable.listed: ("strategy",),
     searchable.grid: ("strategy",),
     searchable.stages: ("strategy",),
-    _trainer: ("trainer",),
-    _metrics: ("objectives", "trainer"),
 }

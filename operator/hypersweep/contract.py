@@ -31,6 +31,9 @@ ENV_OBJECTIVES = "HYPERSWEEP_OBJECTIVES"
 ENV_FINAL = "HYPERSWEEP_FINAL"
 ENV_TERMINATION_LOG = "HYPERSWEEP_TERMINATION_LOG"
 ENV_TRAINER = "HYPERSWEEP_TRAINER"  # the built-in trainer's fixed options (spec.trainer), a JSON object
+ENV_CHECKS = "HYPERSWEEP_CHECKS"  # `all` for the trial that runs every check, for the whole sweep
+ENV_RESOLVED = "HYPERSWEEP_RESOLVED"  # what `auto` stands for, as another replicate found it, a JSON object
+ENV_PRETRAINED = "HYPERSWEEP_PRETRAINED"  # the URL of the model that `pretrained: sweep://…` names
 ENV_POD_UID = "HYPERSWEEP_POD_UID"  # makes the keys of two pods of one attempt differ
 
 TERMINATION_LOG = "/dev/termination-log"
@@ -50,6 +53,10 @@ LOG_LIMIT = 64 * 1024
 ENVIRONMENT = "environment.json"
 METRICS = "metrics"
 CHECKPOINTS = "checkpoints"
+RESOLVED = "resolved.json"  # what `auto` stands for, written before training
+MODEL = "model"
+BEST = f"{MODEL}/best.json"  # of a sweep: which of its trials left its model
+BEST_LIMIT = 64 * 1024
 PROBE = "probe"
 
 FIRST_PORT = 20000  # below Linux's ephemeral range (32768), so that no outgoing connection holds the port

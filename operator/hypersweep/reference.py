@@ -37,6 +37,9 @@ spec:
   becomes a condition and an Event of the sweep. `hypersweep validate` says the same words, all at once.
 - **Live** fields may change while a sweep runs, and count from the next pass on. All others stay as they
   were when the sweep began; the order of `parameters` means nothing.
+- **Options of the built-in trainer**, fixed in `trainer` or swept as `parameters`, have
+  [a page of their own](hyperparameters.md). One that is unknown, or that has an effect in no branch of the
+  sweep, is refused; so are values that cannot stand together in a configuration that the sweep can choose.
 - **Not supported yet** marks fields that are refused by name.
 
 ## Stores

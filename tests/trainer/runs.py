@@ -62,6 +62,13 @@ def curve(root: Path, *attempts: int) -> list[tuple[int, dict[str, float]]]:
     return [(row["step"], row["metrics"]) for attempt in attempts or (0,) for row in rows(root, attempt)]
 
 
+def weights(root: Path, attempt: int = 0) -> dict[str, Any]:
+    """The tensors of the model that an attempt left."""
+    from safetensors.torch import load_file
+
+    return load_file(root / "attempts" / str(attempt) / "model" / "weights.safetensors")
+
+
 def checkpoints(root: Path, attempt: int = 0) -> list[Path]:
     """The manifests of an attempt, oldest first."""
     return sorted((root / "attempts" / str(attempt) / "checkpoints").glob("*.json"))

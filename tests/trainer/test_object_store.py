@@ -33,7 +33,8 @@ def test_a_trial_stores_its_results_in_a_bucket_and_goes_on_from_there(
     assert ("done", 12, 27) == (result["status"], result["resumedFrom"], result["steps"])
     listed = s3.list_objects_v2(Bucket="sweeps")["Contents"]
     assert {
-        "checkpoints", "environment.json", "log.txt", "metrics", "probe", "progress.json", "result.json"
+        "checkpoints", "environment.json", "log.txt", "metrics", "model", "probe", 
+        "progress.json", "result.json"
     } == {entry["Key"].removeprefix(f"{PREFIX}/").split("/")[1] for entry in listed}  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from hypersweep_trainer.__main__ import verdict
 from tests.trainer.runs import an_environment, checkpoints, curve, left, message, rows, start, train
@@ -37,9 +38,9 @@ def wait(condition: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-def weights(manifest: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(manifest.with_suffix(".pt"), weights_only=True)["model"]
-    return found
+def weights(root: Path) -> dict[str, torch.Tensor]:
+    """Of the trained model."""
+    return load_file(root / "attempts/0/model/weights.safetensors")
 
 
 def children(process: int) -> list[int]:
@@ -57,13 +58,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_nodes_learn_what_one_process_learns_from_the_same_global_batch(tmp_path: Path) -> None:
-    options = {**LONG, "epochs": 3}
+    options = {**LONG, "epochs": 2}
     two = an_environment(tmp_path / "two", options, PET_NNODES="2", PET_MASTER_PORT=a_port())
     nodes = [start({**two, "PET_NODE_RANK": str(node)}) for node in range(2)]
     train(an_environment(tmp_path / "one", options))
 
     assert [0, 0] == [node.wait(timeout=200) for node in nodes]
-    alone, together = (weights(checkpoints(tmp_path / name)[-1]) for name in ("one", "two"))
+    alone, together = (weights(tmp_path / name) for name in ("one", "two"))
     for name, expected in alone.items():
         torch.testing.assert_close(together[name], expected, rtol=0, atol=TOLERANCE)
     for (step, expected), (same, found) in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
@@ -121,9 +122,62 @@ def test_the_death_of_one_rank_ends_all(tmp_path: Path) -> None:
     os.kill(ranks[1], signal.SIGKILL)
 
     assert 128 + signal.SIGKILL == process.wait(timeout=60)
-    assert not (tmp_path / "attempts/0/result.json").exists()
+    result = left(tmp_path, "result.json")
+    assert "failed" == result["status"]
+    assert result["reason"].startswith("rank 0: ")  # the killed one could say nothing
     assert "rank 0: " in message(tmp_path)
     assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status", "reason"),
+    [
+        ("ValueError('a cosmic ray')", 1, "failed", "rank 1: ValueError: a cosmic ray"),
+        ("MemoryError('no room for 9 GiB')", 0, "infeasible", "out of memory: no room for 9 GiB"),
+    ],
+)
+def test_what_one_rank_says_when_it_fails_stands_in_the_result_of_all(
+    tmp_path: Path, error: str, code: int, status: str, reason: str
+) -> None:
+    break_one = f"""
+from hypersweep_trainer.learner import Learner
+from hypersweep_trainer.__main__ import main
+learn = Learner.learn
+def fails(self, rows, share):
+    if self._ranks.rank == 1 and self.step == 30:
+        raise {error}
+    learn(self, rows, share)
+Learner.learn = fails
+main()
+"""
+    environment = a_group(tmp_path, {**LONG, "epochs": 100_000})
+    ranks = [start(environment | {"HYPERSWEEP_LOCAL_RANK": str(rank)}, "-c", break_one) for rank in range(2)]
+
+    assert [code, code] == [rank.wait(timeout=60) for rank in ranks]
+    result = left(tmp_path, "result.json")
+    assert (status, reason) == (result["status"], result["reason"])
+
+
+def test_a_rank_that_waits_elsewhere_ends_with_the_one_that_failed(tmp_path: Path) -> None:
+    break_one = """
+import time
+from hypersweep_trainer.learner import Learner
+from hypersweep_trainer.__main__ import main
+learn = Learner.learn
+def fails(self, rows, share):
+    if self.step == 30:
+        if self._ranks.rank == 1:
+            raise ValueError("a cosmic ray")
+        time.sleep(300)
+    learn(self, rows, share)
+Learner.learn = fails
+main()
+"""
+    environment = a_group(tmp_path, {**LONG, "epochs": 100_000})
+    ranks = [start(environment | {"HYPERSWEEP_LOCAL_RANK": str(rank)}, "-c", break_one) for rank in range(2)]
+
+    assert [1, 1] == [rank.wait(timeout=60) for rank in ranks]
+    assert "rank 1: ValueError: a cosmic ray" == left(tmp_path, "result.json")["reason"]
 
 
 def test_a_rank_that_hangs_is_noticed(tmp_path: Path) -> None:
@@ -146,7 +200,7 @@ def test_a_configuration_that_no_rank_can_run_ends_with_78_before_torch_is_impor
     process = start(a_group(tmp_path, {"lr": -1}))
 
     assert 78 == process.wait(timeout=60)
-    assert "lr: must be a number from 1e-08 to 10, but got -1" in message(tmp_path)
+    assert "lr: must be a number from 1e-8 to 100 or auto, but found -1" in message(tmp_path)
     assert time.monotonic() - began < 30
 
 

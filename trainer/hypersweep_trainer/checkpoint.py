@@ -28,6 +28,7 @@ class State:
     optimizer: dict[str, Any]
     losses: list[float]  # each rank's sum of training losses in the epoch that is under way
     rows: list[dict[str, Any]] = field(default_factory=list)  # of the epochs that are measured
+    parts: dict[str, Any] = field(default_factory=dict)  # of what some runs have beside these, by its name
 
 
 class Checkpoints:
@@ -52,6 +53,11 @@ class Checkpoints:
             if data is not None:
                 return data
         return None
+
+    def note(self, key: str) -> bytes | None:
+        """What the last attempt that did left under a key."""
+        found = (store.read(key, MANIFEST_LIMIT) for store in reversed(self._attempts))
+        return next((data for data in found if data is not None), None)
 
     def due(self, seconds: float) -> bool:
         """Whether the last one is that old; never while it is being written, nor without a store."""

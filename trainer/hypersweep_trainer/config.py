@@ -4,13 +4,14 @@ import json
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from hypersweep import contract
-from hypersweep_trainer.options import MAXIMIZED, Options, metrics, resolve
+from hypersweep_trainer.options import MAXIMIZED, OPTIONS, Options, metrics, resolve
 
+STORES = (contract.ENV_STORE_ENDPOINT, contract.ENV_STORE_REGION)
 LOCAL_RANK = "HYPERSWEEP_LOCAL_RANK"  # set by the launcher for the ranks that it starts
 
 
@@ -74,6 +75,15 @@ class Config:
     goals: tuple[Goal, ...] = ()
     attempt: int = 0
     pod: str = ""
+    thorough: bool = False  # whether this trial runs all checks, for the whole sweep
+    found: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what `auto` stands for, found by another replicate
+    pretrained: str = ""  # the URL of the model that `pretrained: sweep://…` names
+    stores: Mapping[str, str] = field(default_factory=dict)  # where S3 is, by its variables' names
+    ranks: int = 1
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -81,20 +91,63 @@ class Config:
         fixed, parameters = (_object(env, name) for name in (contract.ENV_TRAINER, contract.ENV_PARAMETERS))
         if env.get(contract.ENV_EPOCHS):  # a stage's own budget
             parameters["epochs"] = _integer(env, contract.ENV_EPOCHS, 1, low=1)
-        try:
-            resolved = resolve(fixed, parameters)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
+        world = Place.read(env).world
+        resolved = _resolved(fixed, parameters, world, {})
         return cls(
             options=Options(**resolved),
             resolved=resolved,
             seed=_integer(env, contract.ENV_SEED, 0),
             fraction=_fraction(env),
             final=env.get(contract.ENV_FINAL) == "1",
-            goals=_goals(env, resolved),
+            goals=_goals(env, fixed, parameters),
             attempt=_integer(env, contract.ENV_ATTEMPT, 0),
             pod=env.get(contract.ENV_POD_UID) or secrets.token_hex(8),
+            thorough=env.get(contract.ENV_CHECKS) == "all",
+            found=_object(env, contract.ENV_RESOLVED),
+            pretrained=env.get(contract.ENV_PRETRAINED, ""),
+            stores={name: env[name] for name in STORES if name in env},
+            ranks=world,
+            fixed=fixed,
+            parameters=parameters,
         )
+
+    @property
+    def automatic(self) -> dict[str, Any]:
+        """What was found for the options that are `auto`."""
+        given = {**self.fixed, **self.parameters}
+        return {
+            n: self.resolved[n]
+            for n in given
+            if given[n] == "auto" and OPTIONS[n].numeric and self.resolved[n] != "auto"
+        }
+
+    @property
+    def batch(self) -> int:
+        """Rows of one step, over all ranks."""
+        per_rank = self.options.batch_scope == "per_rank"
+        return int(self.options.batch_size) * (self.ranks if per_rank else 1)
+
+    def told(self, facts: Mapping[str, Any]) -> Self:
+        """The configuration once the data has told what it is; raises ConfigError."""
+        resolved = _resolved(self.fixed, self.parameters, self.ranks, facts)
+        return replace(self, options=Options(**resolved), resolved=resolved)
+
+    def settled(self, found: Mapping[str, Any]) -> Self:
+        """With numbers in place of `auto`."""
+        return self.changed(**{n: value for n, value in found.items() if self.resolved.get(n) == "auto"})
+
+    def changed(self, **values: Any) -> Self:
+        """Another configuration for a part of the run: a first stage, a check."""
+        return replace(self, options=replace(self.options, **values), resolved={**self.resolved, **values})
+
+
+def _resolved(
+    fixed: Mapping[str, Any], parameters: Mapping[str, Any], ranks: int, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    try:
+        return resolve(fixed, parameters, ranks=ranks, known=known)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def maximized(metric: str) -> bool:
@@ -137,8 +190,10 @@ def _fraction(env: Mapping[str, str]) -> float:
     return fraction
 
 
-def _goals(env: Mapping[str, str], resolved: Mapping[str, Any]) -> tuple[Goal, ...]:
-    name = contract.ENV_OBJECTIVES
+def _goals(
+    env: Mapping[str, str], fixed: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> tuple[Goal, ...]:
+    name, known = contract.ENV_OBJECTIVES, metrics({**fixed, **parameters})
     try:
         entries = json.loads(env.get(name) or "[]")
         goals = tuple(
@@ -148,9 +203,8 @@ def _goals(env: Mapping[str, str], resolved: Mapping[str, Any]) -> tuple[Goal, .
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ConfigError(f"{name}: must be a list of {{metric, goal, at}}, but is {env[name]!r}") from None
     for goal in goals:
-        if goal.metric not in metrics(resolved):
-            known = ", ".join(metrics(resolved))
-            raise ConfigError(f"{name}: the metric must be one of {known}, but is {goal.metric!r}")
+        if goal.metric not in known:
+            raise ConfigError(f"{name}: the metric must be one of {', '.join(known)}, but is {goal.metric!r}")
         kind, _, count = goal.at.partition(":")
         if goal.at not in ("last", "best") and not (kind == "mean" and count.isdecimal() and int(count)):
             raise ConfigError(f"{name}: `at` must be last, best or mean:k, but is {goal.at!r}")

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from hypersweep import contract
 from hypersweep.store import Store
 from hypersweep_trainer.config import Config
-from hypersweep_trainer.result import Outcome, document, message
+from hypersweep_trainer.result import Outcome, document, failure, message
 from hypersweep_trainer.writer import Writer
 
 RHYTHM = 10.0  # seconds between two chunks of metrics, each with a progress document
-PACKAGES = ("hypersweep", "numpy", "scikit-learn")
+PACKAGES = ("hypersweep", "numpy", "pyarrow", "safetensors", "scikit-learn", "timm", "torchvision")
 TERMINATED = 128 + 15  # the status of a process that SIGTERM ended
 
 
@@ -34,7 +34,10 @@ class Output(Protocol):
         """A sign of life between two rows."""
 
     def row(self, row: Mapping[str, Any]) -> None:
-        """The metrics of an epoch: step, epoch, time, metrics."""
+        """Metrics: step, time, metrics, how the run goes (rate, gradient, speed), and the epoch it ends."""
+
+    def note(self, key: str, document: Mapping[str, Any]) -> None:
+        """A document that later attempts read."""
 
 
 class Silence:
@@ -52,11 +55,14 @@ class Silence:
     def row(self, row: Mapping[str, Any]) -> None:
         pass
 
-    def finish(self, outcome: Outcome, config: Config) -> int:
+    def note(self, key: str, document: Mapping[str, Any]) -> None:
+        pass
+
+    def finish(self, outcome: Outcome) -> int:
         """The exit code."""
         return contract.EXIT_STOPPED if outcome.saved else contract.EXIT_DONE
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, config: Config | None = None) -> None:
         pass
 
 
@@ -89,8 +95,11 @@ class Report:
         if not self._chunks or time.monotonic() >= self._due:  # the first at once: other trials wait for it
             self._hand_in()
 
-    def finish(self, outcome: Outcome, config: Config) -> int:
-        """Write what is left, the result last; the exit code."""
+    def note(self, key: str, document: Mapping[str, Any]) -> None:
+        self._put(key, json.dumps(document))
+
+    def finish(self, outcome: Outcome) -> int:
+        """Write what is left, the model, and the result last; the exit code."""
         if outcome.reason:
             self.say(outcome.reason)
         self._hand_in(last=True)
@@ -99,19 +108,23 @@ class Report:
             kept = self._writer.drain() and outcome.saved
             self._leave(outcome.reason if kept else f"{outcome.reason}, and nothing could be saved")
             return contract.EXIT_STOPPED if kept else TERMINATED
-        self._put(contract.RESULT, json.dumps(document(outcome, config), indent=1))
+        for name, data in outcome.model.items():
+            self._put(f"{contract.MODEL}/{name}", data)
+        self._put(contract.RESULT, json.dumps(document(outcome), indent=1))
         if not self._writer.drain():
             self._leave("the store did not take the result")
             return contract.EXIT_ERROR
-        self._leave(json.dumps(message(outcome, config)))
+        self._leave(json.dumps(message(outcome)))
         return contract.EXIT_DONE
 
-    def fail(self, reason: str) -> None:
-        """Say why there is no result."""
+    def fail(self, reason: str, config: Config | None = None) -> None:
+        """Say why there is no result; of a configuration that could be read in `result.json`, too."""
         self._lines.append(reason)
         self._leave(reason)
         self._hand_in(last=True)
         self._put_log()
+        if config is not None:
+            self._put(contract.RESULT, json.dumps(failure(config, reason), indent=1))
         self._writer.drain(patience=5)
 
     def _hand_in(self, *, last: bool = False) -> None:
@@ -130,10 +143,10 @@ class Report:
     def _put_log(self) -> None:
         self._put(contract.LOG, "".join(f"{line}\n" for line in self._lines)[-contract.LOG_LIMIT :])
 
-    def _put(self, key: str, text: str) -> None:
-        store = self._store
+    def _put(self, key: str, content: str | bytes) -> None:
+        store, data = self._store, content.encode() if isinstance(content, str) else content
         if store is not None:
-            self._writer.put(lambda: store.write(key, text.encode()))
+            self._writer.put(lambda: store.write(key, data))
 
     def _leave(self, text: str) -> None:
         if self._termination_log is None:

@@ -4,7 +4,9 @@ At an equal global batch the weights agree to 1e-6 after an epoch or two, whatev
 only the order of sums differs. Batch norm (each rank's own statistics) and dropout (its own masks) do not.
 """
 
+import contextlib
 import inspect
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +21,8 @@ from hypersweep_trainer.config import Place
 
 JOIN = timedelta(minutes=10)  # until all ranks are there: pods of one trial may start apart
 STEP = timedelta(minutes=2)  # the longest that a rank waits for the others at a step
+EAR = 1.0  # seconds between two looks for a last word
+FAILED = "failed"  # where a rank leaves its last word
 RESPONSE = 0.1  # seconds between two agreements of the ranks
 
 
@@ -55,6 +59,18 @@ class Ranks(Protocol):
     def gather(self, value: Tensor) -> list[float]:
         """A number of each rank, in their order."""
 
+    def collect(self, values: Tensor) -> Tensor:
+        """The rows of all ranks, one rank's after the other's; they may differ in number."""
+
+    def tell(self, word: str) -> None:
+        """Leave a last word before this rank fails; the first one counts."""
+
+    def heard(self) -> str:
+        """The last word of the rank that failed first; empty when none left one."""
+
+    def listen(self, answer: Callable[[str], None]) -> None:
+        """Call `answer` with that word, on a thread, as soon as there is one."""
+
     def spread(self, data: bytes | None) -> bytes | None:
         """What rank 0 has."""
 
@@ -88,6 +104,7 @@ class Alone:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self._word = ""
 
     def wrap(self, model: nn.Module) -> nn.Module:
         return model
@@ -107,6 +124,18 @@ class Alone:
     def gather(self, value: Tensor) -> list[float]:
         return [float(value)]
 
+    def collect(self, values: Tensor) -> Tensor:
+        return values
+
+    def tell(self, word: str) -> None:
+        self._word = word
+
+    def heard(self) -> str:
+        return self._word
+
+    def listen(self, answer: Callable[[str], None]) -> None:
+        pass
+
     def spread(self, data: bytes | None) -> bytes | None:
         return data
 
@@ -124,6 +153,8 @@ class Group:
         self.rank, self.world = place.rank, place.world
         self.device = _device(place.local or 0)
         store = dist.TCPStore(place.host, place.port, self.world, self.rank == 0, JOIN)  # type: ignore[attr-defined]
+        self._store = store
+        self._place = place
         backend = "nccl" if self.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world, timeout=JOIN)
         self._gradients = cast(dist.ProcessGroup, dist.new_group(timeout=STEP))
@@ -180,6 +211,33 @@ class Group:
         found = [torch.zeros_like(mine) for _ in range(self.world)]
         dist.all_gather(found, mine, group=self._words)
         return [float(one) for one in found]
+
+    def collect(self, values: Tensor) -> Tensor:
+        counts = [int(count) for count in self.gather(torch.tensor(float(len(values))))]
+        padded = values.new_zeros((max(counts), *values.shape[1:]))
+        padded[: len(values)] = values
+        found = [torch.zeros_like(padded) for _ in counts]
+        dist.all_gather(found, padded, group=self._gradients)
+        return torch.cat([part[:count] for part, count in zip(found, counts, strict=True)])
+
+    def tell(self, word: str) -> None:
+        with contextlib.suppress(RuntimeError):  # rank 0, who keeps the words, may be gone
+            self._store.compare_set(FAILED, "", word)
+
+    def heard(self) -> str:
+        return self._store.get(FAILED).decode() if self._store.check([FAILED]) else ""
+
+    def listen(self, answer: Callable[[str], None]) -> None:
+        threading.Thread(target=self._listen, args=[answer], name="listener", daemon=True).start()
+
+    def _listen(self, answer: Callable[[str], None]) -> None:
+        # A client of its own: a store answers one thread at a time.
+        with contextlib.suppress(RuntimeError):  # the end of rank 0 ends the store, too
+            place = self._place
+            store = dist.TCPStore(place.host, place.port, self.world, False, JOIN)  # type: ignore[attr-defined]
+            while not store.check([FAILED]):
+                time.sleep(EAR)
+            answer(store.get(FAILED).decode())
 
     def spread(self, data: bytes | None) -> bytes | None:
         box = [data]

@@ -1,120 +1,127 @@
 """Training, top to bottom: data, model, the loop over epochs and steps, and how it ends."""
 
-import math
-import time
-from collections.abc import Callable, Mapping
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from hypersweep_trainer.checkpoint import Checkpoints
-from hypersweep_trainer.config import Config
+from hypersweep_trainer import automatic, check, model, saved, stage
+from hypersweep_trainer.checkpoint import Checkpoints, read
+from hypersweep_trainer.config import Config, ConfigError
 from hypersweep_trainer.counter import draw
-from hypersweep_trainer.data import load
-from hypersweep_trainer.learner import Learner
-from hypersweep_trainer.metric import evaluate
+from hypersweep_trainer.data import Data, load
+from hypersweep_trainer.data.raw import DataError
+from hypersweep_trainer.learner import identity
+from hypersweep_trainer.loop import Loop
+from hypersweep_trainer.model import transfer
+from hypersweep_trainer.model.sync import synchronise
+from hypersweep_trainer.options import Options
 from hypersweep_trainer.output import Output
-from hypersweep_trainer.rank import Ranks, Wish
+from hypersweep_trainer.rank import Ranks
 from hypersweep_trainer.result import Outcome
-
-LONG = 60.0  # seconds after which an epoch is saved in its middle
 
 
 def train(
     config: Config, ranks: Ranks, output: Output, checkpoints: Checkpoints, should_stop: Callable[[], bool]
 ) -> Outcome:
     """Train one configuration to its end, its divergence, or the step at which it is asked to stop."""
-    options = config.options
+    tune(config.options)
+    with refused():
+        data = load(config, ranks.device)
+    config = config.told(data.facts)
+    output.describe(**facts(config, data, ranks))
+    with refused():
+        build = partial(built, data=data, device=ranks.device)
+        config = automatic.settle(config, data, ranks, checkpoints, output, build)
+    state = ranks.spread(checkpoints.newest(identity(config, data)))
+    with refused():
+        network = built(config, data, ranks.device)
+    said = ranks.spread(json.dumps(check.before(config, data, network, ranks.device)).encode())
+    verdicts = json.loads(said or b"{}")  # rank 0's, for all must agree on whether to go on
+    for words in filter(None, [check.failed(verdicts)]):
+        output.say(f"check failed: {words}")
+        if config.options.checks == "stop" and config.thorough:
+            return Outcome(config, "infeasible", reason=f"a check failed: {words}", checks=verdicts)
+    if state is None:
+        first = stage.first(config, data, ranks, output, checkpoints, should_stop, network)
+        if first is not None:
+            return first
+    with refused():
+        start = check.start_of(config, data, verdicts, ranks.device)
+        loop = Loop(config, data, ranks, network, output, checkpoints, should_stop, first_loss=start)
+    if state is not None:
+        loop.restore(read(state, ranks.device))
+    outcome = loop.run()
+    if outcome.status != "stopped":
+        later = check.after(config, data, loop.learner.network, outcome, ranks.device)
+        outcome = replace(outcome, checks={**verdicts, **later})
+    if outcome.status == "done" and config.options.save_model:
+        outcome = replace(outcome, model=saved.files(config, data, loop.learner.network))
+    return outcome
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What data or a network say of a configuration that cannot be, in the configuration's name."""
+    try:
+        yield
+    except (DataError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def tune(options: Options) -> None:
+    """What holds for the whole process; set anew for each trial, since a process may run many."""
     torch.set_num_threads(options.threads)
-    data = load(config, ranks.device)
-    count = len(data.train)
-    least = 2 * ranks.world if options.norm == "batch" else 1  # batch norm needs two rows on each rank
-    batches = partition(count, options.batch_size, least)
-    shares = [within(batch, ranks.share(len(batch))) for batch in batches]
-    output.describe(
-        torch=torch.__version__,
-        device=_name(ranks.device),
-        ranks=ranks.world,
-        rows=count,
-        data=data.digest,
-        split=data.split_digest,
-    )
-
-    learner = Learner(config, data, ranks, options.epochs * len(batches))
-    saved = ranks.spread(checkpoints.newest(learner.identity))
-    if saved is not None:
-        learner.restore(saved)
-        output.say(f"going on after step {learner.step}")
-    first, resumed = learner.step, learner.step if saved is not None else None
-    learner.settle(torch.arange(count, device=ranks.device)[shares[0]], len(batches[0]))
-
-    def wish() -> Wish:
-        if should_stop():
-            return Wish.STOP
-        return Wish.SAVE if options.checkpoint_epochs and checkpoints.due(LONG) else Wish.GO
-
-    def ended(status: str, reason: str = "", kept: bool = False) -> Outcome:
-        return Outcome(status, learner.step, learner.rows, reason, resumed, kept)
-
-    began = time.monotonic()
-    while len(learner.rows) < options.epochs:
-        epoch = len(learner.rows) + 1
-        order = permutation(count, config.seed, epoch).to(ranks.device)
-        done = learner.step - (epoch - 1) * len(batches)
-        for batch, share in zip(batches[done:], shares[done:], strict=True):
-            learner.learn(order[share], len(batch))
-            output.beat(learner.step)
-            now = ranks.agree(wish())
-            if now is not Wish.GO:
-                kept = checkpoints.save(learner.state(ranks.gather(learner.losses)))
-            if now is Wish.STOP:
-                return ended("stopped", f"stopped on request after step {learner.step}", kept)
-
-        metrics = {"train_loss": float(ranks.sum(learner.losses)) / count}
-        learner.losses.zero_()
-        ranks.align(learner.network)
-        metrics |= evaluate(learner.network, data, data.val, ranks, "val")
-        if data.test is not None and epoch == options.epochs:
-            metrics |= evaluate(learner.network, data, data.test, ranks, "test")
-        if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
-            return ended("infeasible", f"{wrong[0]} is not finite after step {learner.step} (epoch {epoch})")
-        row = {"step": learner.step, "epoch": epoch, "time": time.time(), "metrics": metrics}
-        learner.rows.append(row)
-        output.row(row)
-        pace = max(learner.step - first, 1) / (time.monotonic() - began)  # steps a second, with evaluation
-        output.say(line(row, options.epochs, learner.rate(learner.step - 1), pace, count / len(batches)))
-        turn = options.checkpoint_epochs and epoch % options.checkpoint_epochs == 0
-        if turn and epoch < options.epochs and checkpoints.due(options.checkpoint_seconds):
-            checkpoints.save(learner.state([0.0] * ranks.world))
-    return ended("done")
+    torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
+    if options.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if (
+        torch.are_deterministic_algorithms_enabled() != options.deterministic
+    ):  # asking costs nothing, saying a second
+        torch.use_deterministic_algorithms(options.deterministic)
+    torch.backends.cudnn.benchmark = False
+    if options.compile != "off":
+        torch._dynamo.reset()  # a process that ran other networks would compile no more
 
 
-def partition(count: int, size: int, least: int) -> list[range]:
-    """Batches of `size` rows; a remainder of fewer than `least` joins the batch before it."""
-    starts = list(range(0, count, size))
-    if len(starts) > 1 and count - starts[-1] < least:
-        starts.pop()
-    return [range(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
+def built(config: Config, data: Data, device: torch.device) -> model.Network:
+    """The network of a configuration with its first weights, on the device."""
+    options = config.options
+    torch.default_generator.manual_seed(draw(config.seed, "model"))
+    network = model.build(options, data.form)
+    if options.pretrained not in ("", "true"):
+        url = config.pretrained or options.pretrained
+        names = data.encoding.get("names", ())
+        transfer.pretrained(
+            replace(options, pretrained=url), network, transfer.folder(url, config.stores), names
+        )
+    if options.sync_bn:
+        synchronise(network, device)
+    if options.freeze:
+        transfer.freeze(network, options.freeze)
+    if options.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    network = network.to(device)
+    if options.compile != "off":
+        network.compile(mode=None if options.compile == "default" else options.compile)
+    return network
 
 
-def within(batch: range, share: range) -> slice:
-    return slice(batch.start + share.start, batch.start + share.stop)
-
-
-def permutation(count: int, seed: int, epoch: int) -> Tensor:
-    """The order of the rows in an epoch."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(draw(seed, "order", epoch)))
-
-
-def line(row: Mapping[str, Any], epochs: int, rate: float, pace: float, rows: float) -> str:
-    """An epoch as people read it: metrics, learning rate, rows a second, minutes and seconds to go."""
-    metrics = "  ".join(f"{name} {value:.4g}" for name, value in row["metrics"].items())
-    left = round(row["step"] / row["epoch"] * (epochs - row["epoch"]) / pace)
-    return (
-        f"epoch {row['epoch']}/{epochs}  step {row['step']}  {metrics}  lr {rate:.3g}  "
-        f"{rows * pace:.0f} rows/s  {left // 60}:{left % 60:02d} to go"
-    )
+def facts(config: Config, data: Data, ranks: Ranks) -> Mapping[str, Any]:
+    """What the run stands on, for `environment.json`."""
+    return {
+        "torch": torch.__version__,
+        "device": _name(ranks.device),
+        "ranks": ranks.world,
+        "rows": len(data.train),
+        "data": data.digest,
+        "split": data.split_digest,
+    }
 
 
 def _name(device: torch.device) -> str:

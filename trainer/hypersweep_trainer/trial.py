@@ -1,6 +1,7 @@
 """One trial in this process, from environment to exit code; torch is imported once all else is well."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +10,19 @@ from importlib import import_module
 from hypersweep import contract
 from hypersweep.store import Store, StoreError, StoreRefused, open_store, sub
 from hypersweep_trainer.config import Config, ConfigError, Place, termination_log
+from hypersweep_trainer.memory import exhausted
 from hypersweep_trainer.output import Report, Silence
 from hypersweep_trainer.result import Outcome
 from hypersweep_trainer.writer import Writer
 
 PATIENCE = 30.0  # seconds that the first write waits for a store that may come back
+NOTICE = 5.0  # seconds in which a rank notices by itself that another one has failed
+EXHAUSTED = "out of memory: "
 LOG = logging.getLogger("hypersweep_trainer")
+
+
+class Failed(Exception):
+    """A run that an error ended, in the words of the rank that failed first."""
 
 
 def run(env: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
@@ -31,9 +39,13 @@ def run(env: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
     report = Report(stores[-1] if stores else None, writer, message) if place.rank == 0 else Silence()
     try:
         return _trained(config, place, stores, writer, report, should_stop)
+    except ConfigError as error:  # the data, or the network, is not what the options say
+        report.say(str(error))
+        report.fail(str(error), config)
+        return contract.EXIT_CONFIG
     except Exception as error:
         LOG.exception("rank %d failed", place.rank)
-        report.fail(f"rank {place.rank}: {type(error).__name__}: {error}")
+        report.fail(str(error) if isinstance(error, Failed) else described(place.rank, error), config)
         return contract.EXIT_ERROR
     finally:
         writer.close()
@@ -52,30 +64,37 @@ def _trained(
     from hypersweep_trainer.train import train
 
     ranks = join(place)
+    ranks.listen(lambda word: give_up(report, config, word))
     try:
         outcome = train(config, ranks, report, Checkpoints(stores, config.pod, writer), should_stop)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        reason = f"out of memory: {str(error).partition(chr(10))[0]}"
-        return report.finish(Outcome("infeasible", 0, [], reason), config)
+    except ConfigError:
+        raise
+    except Exception as error:
+        ranks.tell(
+            EXHAUSTED + str(error).partition("\n")[0] if exhausted(error) else described(place.rank, error)
+        )
+        word = ranks.heard() or described(place.rank, error)
+        if not word.startswith(EXHAUSTED):
+            raise Failed(word) from error
+        return report.finish(Outcome(config, "infeasible", reason=word))
     ranks.leave()  # before the last writes, which may take a while
-    return report.finish(outcome, config)
+    return report.finish(outcome)
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed: on a GPU torch has a type for it, on the CPU a sentence."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
+def give_up(report: Report | Silence, config: Config, word: str) -> None:
+    """End this process for another rank's failure, unless it notices by itself: it may wait for that rank."""
+    time.sleep(NOTICE)
+    report.fail(word, config)
+    os._exit(contract.EXIT_ERROR)
+
+
+def described(rank: int, error: Exception) -> str:
+    return f"rank {rank}: {type(error).__name__}: {error}"
 
 
 def warm() -> None:
     """Import what a first trial would, so that its time is training's."""
-    for name in ("sklearn.datasets", "hypersweep_trainer.train"):
-        import_module(name)
+    import_module("hypersweep_trainer.train")
 
 
 def attempts(env: Mapping[str, str], attempt: int) -> list[Store]:

@@ -1,0 +1,221 @@
+"""Tables as the network takes them: numbers first, then the codes of categories."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersweep_trainer.data import column, label, mean
+from hypersweep_trainer.data.column import Column, Linear
+from hypersweep_trainer.data.raw import DataError, Raw, Resident
+from hypersweep_trainer.data.split import Split
+from hypersweep_trainer.options import Options
+
+Columns = Mapping[str, NDArray[Any]]
+Fill = Callable[[NDArray[np.float64]], Any]
+FILLS: Mapping[str, Fill] = {"median": np.median, "mean": np.mean}  # by `missing`; the other one refuses
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers."""
+
+    name: str
+    fill: float | None  # stands for an empty cell; None refuses it
+    encoder: Column
+
+    @classmethod
+    def fit(cls, name: str, cells: NDArray[np.float64], options: Options) -> Self:
+        """To the cells of training rows, NaN where they are empty."""
+        known = cells[~np.isnan(cells)]
+        if not len(known):  # few training rows can be empty where others are not
+            return cls(name, 0.0, Linear(0.0, 0.0))
+        if options.missing not in FILLS:
+            return cls(name, None, column.fit(known, known, options))
+        fill = float(FILLS[options.missing](known))
+        return cls(name, fill, column.fit(np.where(np.isnan(cells), fill, cells), known, options))
+
+    def rows(self, columns: Columns) -> NDArray[np.float64]:
+        """Encoded cells (n,); raises DataError."""
+        where = f"column {self.name}"
+        cells = label.parsed(_cells(columns, self.name), where, "the model")
+        filled = cells if self.fill is None else np.where(np.isnan(cells), self.fill, cells)
+        label.whole(filled, where, "a finite number")
+        return self.encoder.apply(filled)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of categories: their codes count from 1, an unseen one is 0."""
+
+    name: str
+    values: tuple[str, ...]  # by code - 1, of the training rows; "" is the empty cell
+    means: tuple[tuple[float, ...], ...] = ()  # by code, where mean targets stand for the category
+
+    @classmethod
+    def fit(cls, name: str, cells: NDArray[Any]) -> Self:
+        """To the cells of training rows, None where they are empty."""
+        return cls(name, tuple(sorted(set(_texts(cells)))))
+
+    @property
+    def codes(self) -> int:
+        return len(self.values) + 1
+
+    def rows(self, columns: Columns) -> NDArray[np.int64]:
+        """Codes (n,); raises DataError."""
+        known = {value: code for code, value in enumerate(self.values, 1)}
+        return np.array([known.get(cell, 0) for cell in _texts(_cells(columns, self.name))], np.int64)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Everything that turns the columns of a table into rows of numbers and codes."""
+
+    numbers: tuple[Number, ...]
+    categories: tuple[Category, ...]
+    kind: str  # codes | onehot | target: what becomes of the categories
+
+    def rows(self, columns: Columns) -> NDArray[np.float32]:
+        """Rows (n, columns) as the network takes them, of columns by name; further columns do not matter.
+
+        Numbers come as float64 with NaN for an empty cell, text with None. Raises DataError.
+        """
+        return self._joined(columns, [self._encoded(one, one.rows(columns)) for one in self.categories])
+
+    def crossed(self, columns: Columns, y: NDArray[Any], options: Options) -> NDArray[np.float32]:
+        """Training rows: as `rows` gives them, but no row's own target tells of its category."""
+        if self.kind != "target":
+            return self.rows(columns)
+        blocks = [mean.crossed(one.rows(columns), one.codes, y, options) for one in self.categories]
+        return self._joined(columns, blocks)
+
+    def _encoded(self, one: Category, codes: NDArray[np.int64]) -> NDArray[Any]:
+        match self.kind:
+            case "target":
+                return np.array(one.means)[codes]
+            case "onehot":
+                hot: NDArray[np.bool_] = codes[:, None] == np.arange(1, one.codes)
+                return hot
+        return codes[:, None]
+
+    def _joined(self, columns: Columns, blocks: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        numbers = [one.rows(columns)[:, None] for one in self.numbers]
+        return np.concatenate([block.astype(np.float32) for block in (*numbers, *blocks)], 1)
+
+    def plain(self) -> dict[str, Any]:
+        """JSON types, of which `load` makes the encoder again."""
+        numbers = [{"name": one.name, "fill": one.fill, **column.plain(one.encoder)} for one in self.numbers]
+        categories = [
+            {"name": one.name, "values": list(one.values), "means": [list(row) for row in one.means]}
+            for one in self.categories
+        ]
+        return {"table": {"numbers": numbers, "categories": categories, "kind": self.kind}}
+
+    @classmethod
+    def load(cls, encoding: Mapping[str, Any]) -> Self:
+        """The encoder of a table's `Data.encoding`."""
+        table = encoding["table"]
+        numbers = (Number(one["name"], one["fill"], column.load(one)) for one in table["numbers"])
+        categories = (
+            Category(one["name"], tuple(one["values"]), tuple(map(tuple, one["means"])))
+            for one in table["categories"]
+        )
+        return cls(tuple(numbers), tuple(categories), table["kind"])
+
+
+def fit(columns: Columns, y: NDArray[Any], options: Options) -> Encoder:
+    """The encoder of training rows, whose targets are y (n,): classes or scaled numbers."""
+    numbers, categories = [], []
+    for name, cells in columns.items():
+        if cells.dtype == object:
+            categories.append(Category.fit(name, cells))
+        else:
+            numbers.append(Number.fit(name, cells, options))
+    kind = "codes"
+    if options.target == "reconstruction":  # a code cannot be rebuilt as a number
+        kind = "onehot"
+    elif options.cat_encoder == "target":
+        kind = "target"
+        categories = [
+            Category(one.name, one.values, mean.fitted(one.rows(columns), one.codes, y, options))
+            for one in categories
+        ]
+    return Encoder(tuple(numbers), tuple(categories), kind)
+
+
+@dataclass(frozen=True)
+class TableParts:
+    """The rows of each part, and what a network needs to know of their columns."""
+
+    train: Resident
+    val: Resident
+    test: Resident | None
+    numbers: int
+    categories: tuple[int, ...]
+    encoding: Mapping[str, Any]
+
+
+def parts(raw: Raw, split: Split, options: Options, device: torch.device, final: bool) -> TableParts:
+    """A table encoded and laid on the device, its targets being `raw.labels` as they are.
+
+    Raises DataError.
+    """
+    assert raw.columns is not None
+    check(raw.columns, options)
+    train = {name: cells[split.train] for name, cells in raw.columns.items()}
+    encoder = fit(train, raw.labels[split.train], options)
+    x = encoder.rows(raw.columns)
+    seen = encoder.crossed(train, raw.labels[split.train], options)
+
+    def part(x: NDArray[np.float32], rows: NDArray[np.int64]) -> Resident:
+        inputs = _laid(x, device)
+        rebuilds = options.target == "reconstruction"
+        return Resident(inputs, inputs if rebuilds else _laid(raw.labels[rows], device))
+
+    codes = tuple(one.codes for one in encoder.categories) if encoder.kind == "codes" else ()
+    return TableParts(
+        part(seen, split.train),
+        part(x[split.val], split.val),
+        part(x[split.test], split.test) if final and len(split.test) else None,
+        x.shape[1] - len(codes),
+        codes,
+        encoder.plain(),
+    )
+
+
+def check(columns: Columns, options: Options) -> None:
+    """Raise DataError for a column that is empty, infinite somewhere, or has gaps that `missing` refuses."""
+    for name, cells in columns.items():
+        where, gaps, infinite = f"{options.data}, column {name}", label.empty(cells), label.infinite(cells)
+        if gaps.all():
+            raise DataError(f"{where}: all its cells are empty; leave it out of `features`")
+        if infinite.any():
+            raise DataError(f"{where}: row {label.first(infinite)} is infinite, but numbers must be finite")
+        if options.missing == "refuse" and cells.dtype != object and gaps.any():
+            raise DataError(
+                f"{where}: row {label.first(gaps)} is empty, and missing is refuse: fill it or set missing"
+            )
+
+
+def _laid(rows: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+
+
+def _cells(columns: Columns, name: str) -> NDArray[Any]:
+    if name not in columns:
+        raise DataError(f"column {name}: must be there, but is not among {', '.join(columns)}")
+    return columns[name]
+
+
+def _texts(cells: NDArray[Any]) -> list[str]:
+    """Categories as text, "" where there is none; numbers as a person writes them."""
+    if cells.dtype == object:
+        return ["" if cell is None else cell for cell in cells]
+    return [
+        text if known else ""
+        for text, known in zip(label.text(np.nan_to_num(cells)), ~np.isnan(cells), strict=True)
+    ]

@@ -1,0 +1,83 @@
+"""Data of the user's own, by import path: arrays, tensors or a Dataset, or a function that returns them."""
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
+
+from hypersweep_trainer.data import arrays
+from hypersweep_trainer.data.raw import DataError, Raw
+from hypersweep_trainer.options import Options
+
+Array = NDArray[Any]
+
+
+def read(spec: str, options: Options) -> Raw:
+    """The data that `module:attribute` names, with modules of the current folder; raises DataError.
+
+    It is `(x, y)`, a dict of `x` and `y`, `x` alone where nothing is labelled, a `torch.utils.data.Dataset`
+    of pairs, or a callable that returns one of these and is given `options` if it takes them.
+
+    Two dimensions of x are a table, or rows of tokens where they are integers; three or four are images; one
+    of integers without y is a stream of tokens. Token 0 is what is hidden or unseen. Numbers in y make a
+    regression; integers, booleans and texts are classes.
+    """
+    try:
+        with _importable(Path.cwd()):
+            x, y = _arrays(_found(spec, options))
+    except Exception as error:
+        raise DataError(f"{spec}: cannot be read: {type(error).__name__}: {error}") from error
+    return arrays.raw(x, y, options, spec)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _found(spec: str, options: Options) -> Any:
+    module, _, name = spec.partition(":")
+    found = attrgetter(name)(import_module(module))
+    if not callable(found) or isinstance(found, Dataset):
+        return found
+    return found(options=options) if "options" in inspect.signature(found).parameters else found()
+
+
+def _arrays(found: Any) -> tuple[Array, Array | None]:
+    """x and y of what was found, as arrays with a row each."""
+    match found:
+        case IterableDataset():
+            return _stacked(found)
+        case Dataset():
+            rows: Any = found  # its type does not tell of a length
+            return _stacked(rows[row] for row in range(len(rows)))
+        case Mapping():
+            if not {"x"} <= found.keys() <= {"x", "y"}:
+                raise TypeError(f"a dict must hold x and y, but this one holds {', '.join(map(str, found))}")
+            return _arrays((found["x"], found.get("y")))
+        case tuple() | list() if len(found) == 2:
+            x, y = found
+            return _array(x), None if y is None else _array(y)
+    return _array(found), None
+
+
+def _stacked(pairs: Iterable[tuple[Any, Any]]) -> tuple[Array, Array]:
+    x, y = zip(*pairs, strict=True)
+    return np.stack([_array(row) for row in x]), np.stack([_array(target) for target in y])
+
+
+def _array(values: Any) -> Array:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -1,0 +1,93 @@
+"""How good a trained model is on rows that it never saw: those of its test split, or of another file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hypersweep_trainer import data, loss, metric, saved
+from hypersweep_trainer.data import Data, split
+from hypersweep_trainer.data.raw import DataError, Rows
+from hypersweep_trainer.options import ON_REQUEST
+from hypersweep_trainer.rank import Alone
+from hypersweep_trainer.saved import Model
+from hypersweep_trainer.serve import given
+from hypersweep_trainer.serve.rows import rows
+
+PART = "test"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What some rows say of a model."""
+
+    source: str  # where the rows came from, in words
+    rows: int
+    metrics: Mapping[str, tuple[float, float | None]]  # each with its standard error of sampling, if known
+
+
+def run(url: str, place: str | None) -> Measured:
+    """Measure the model at a URL on its test split, or on the rows of a file that holds their labels.
+
+    Raises ValueError and DataError, in one sentence, and StoreError.
+    """
+    model = saved.opened(url)
+    if place is None:
+        return measured(model, tested(model), f"the test split of {model.options.data}")
+    raw = given.known(model, given.read(model, place), place)
+    return measured(model, rows(model, raw, np.arange(len(raw.labels))), place)
+
+
+def tested(model: Model) -> Rows:
+    """The test split of the data that a model was trained on; raises DataError when it is not that data."""
+    options = model.options
+    if not options.test_fraction:
+        raise DataError(f"{options.data}: test_fraction is 0, so no row is for testing; name some by --data")
+    raw = data.read(options)
+    if raw.digest != model.about["digest"]:
+        raise DataError(
+            f"{options.data}: must be the data that the model was trained on, of digest "
+            f"{model.about['digest']}, but has digest {raw.digest}"
+        )
+    places = split.rows(len(raw.labels), raw.labels, options, model.about["resolved"]["fraction"])
+    if places.digest != model.about["split"]:
+        raise DataError(f"{options.data}: must be split as in training, but this version splits otherwise")
+    return rows(model, raw, places.test)
+
+
+def measured(model: Model, part: Rows, source: str) -> Measured:
+    """All metrics of some rows, those on request too, by names without the part's."""
+    if not len(part):
+        raise DataError(f"{source}: must hold rows to measure, but holds none")
+    found = metric.evaluate(
+        model.network,
+        part,
+        _data(model, part),
+        Alone(model.device),
+        PART,
+        loss.build(model.options, model.form, ()),
+        ON_REQUEST.get(model.form.target, ()),
+    )
+    metrics = {
+        name.removeprefix(f"{PART}_"): (value, found.errors.get(name)) for name, value in found.values.items()
+    }
+    return Measured(source, len(part), metrics)
+
+
+def _data(model: Model, part: Rows) -> Data:
+    """What metrics ask of a data set: its form and its scaling."""
+    return Data(
+        form=model.form,
+        train=part,
+        unlabelled=part,
+        val=part,
+        test=part,
+        scaling=model.scaling,
+        frequencies=(),
+        strata=None,
+        normalise=data.identity,
+        encoding=model.encoding,
+        facts={},
+        digest=model.about["digest"],
+        split_digest=model.about["split"],
+    )
