@@ -25,6 +25,13 @@ def run(environment: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
         while not should_stop():
             time.sleep(0.01)
         return contract.EXIT_STOPPED
-    result = {"status": "done", "metrics": {"val_loss": 0.5, "worker": os.getpid()}}
-    open_store(environment[contract.ENV_STORE]).write(contract.RESULT, json.dumps(result).encode())
+    store = open_store(environment[contract.ENV_STORE])
+    store.write(contract.ENVIRONMENT, json.dumps(dict(environment)).encode())
+    result = {
+        "status": "infeasible" if do == "fail" else "done",
+        "metrics": {"val_loss": 0.5, "worker": os.getpid()},
+        "checks": {"gap": {"verdict": "fail" if do == "fail" else "ok", "words": "leak"}},
+        "resolved": {"lr": 0.25 + 0.01 * int(environment[contract.ENV_TRIAL])},
+    }
+    store.write(contract.RESULT, json.dumps(result).encode())
     return contract.EXIT_DONE

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypersweep.controller import Controller
 from hypersweep.journal import Ended, decode
 from hypersweep.kube import JOBS, PODS, SWEEPS, KubeError
 from hypersweep.metrics import Registry
+from hypersweep.model import NoModel
 from hypersweep.opening import Opened
 from hypersweep.reconcile import Sweep
 from hypersweep.recorder import Recorder
@@ -49,6 +51,7 @@ class World:
         self.journals: dict[str, MemoryJournal] = {}
         self.opens = 0
         self.failure: Exception | None = None
+        self.models: dict[str, str] = {}  # of other sweeps
         self.controller = self.a_controller()
 
     def a_controller(self) -> Controller:
@@ -78,7 +81,13 @@ class World:
         witness = Witness(self.kube, key[0], None, Pools(self.pool, self.pool), wake, self.clock)
         runner = ClusterRunner(self.kube, jobs, witness, *key, uid, place, self.now)
         journal = self.journals.setdefault(uid, MemoryJournal())
-        return Opened(Sweep(uid, journal, runner, None, confirm), runner, witness, place, True)
+        sweep = Sweep(uid, journal, runner, None, confirm, find=self.find)
+        return Opened(sweep, runner, witness, place, True)
+
+    def find(self, name: str) -> str:
+        if name not in self.models:
+            raise NoModel(f"sweep {name}", "NotSucceeded", "must have succeeded, but is Running")
+        return self.models[name]
 
     def apply(self, uid: str = "uid-a", generation: int = 1, **changes: Any) -> "World":
         """The user applies a manifest, and Kopf tells of it."""
@@ -122,12 +131,12 @@ class World:
         for job in self.jobs.replace(found):
             self.controller.changed(job)
 
-    def finish(self, loss: float = 0.5) -> None:
+    def finish(self, loss: float = 0.5, **told: Any) -> None:
         """Every Job completes with a termination message."""
         for (plural, namespace, name), document in list(self.kube.objects.items()):
             if plural == "jobs":
                 self.kube.put(JOBS, namespace, document | {"status": ended()})
-                message = f'{{"loss": {loss}}}'
+                message = json.dumps({"loss": loss} | told)
                 pod = a_pod(document["metadata"]["uid"], status=0, message=message)
                 pod["metadata"]["name"] = f"{name}-0"
                 self.kube.put(PODS, namespace, pod)
@@ -450,3 +459,61 @@ def test_a_sweep_that_is_over_keeps_its_numbers_and_not_its_history() -> None:
     assert tracked.opened is None
     assert tracked.series is not None
     assert tracked.series.history is None
+
+
+# -- what the built-in trainer asks of a sweep
+
+BUILT_IN: dict[str, Any] = {
+    "parameters": [{"name": "lr", "float": {"min": 0.01, "max": 1}}],
+    "objectives": [{"metric": "val_loss", "goal": "minimize"}],
+    "trial": {"podTemplate": {"spec": {"containers": [{"name": "trial", "image": "trainer"}]}}},
+}
+
+
+def test_a_sweep_waits_for_the_model_that_it_starts_from_and_says_why() -> None:
+    world = World().apply(**BUILT_IN, trainer={"data": "digits", "pretrained": "sweep://base/best"}).work()
+    condition = world.condition("PretrainedAvailable")
+
+    assert ([], ["NotSucceeded"]) == (world.job_names, world.reasons)
+    assert ("False", "NotSucceeded", "pretrained: sweep base must have succeeded, but is Running") == (
+        condition["status"],
+        condition["reason"],
+        condition["message"],
+    )
+    assert "Pending" == world.status["phase"]
+
+    world.models["base"] = "s3://sweeps/base/model"
+    world.pass_time(60)
+    container = world.kube.objects["jobs", "team", "digits-0-0"]["spec"]["template"]["spec"]["containers"][0]
+
+    assert {"name": "HYPERSWEEP_PRETRAINED", "value": "s3://sweeps/base/model"} in container["env"]
+    assert "True" == world.condition("PretrainedAvailable")["status"]
+
+
+def test_a_failed_check_is_told_and_the_sweep_goes_on() -> None:
+    world = World().apply(**BUILT_IN, trainer={"data": "digits"}).work()
+    for _ in range(6):
+        world.finish(val_loss=0.5, checks="initial_loss: it is 9.1 instead of 2.3")
+        world.pass_time(3)
+    condition = world.condition("Checked")
+
+    assert ("False", "ChecksFailed", "initial_loss: it is 9.1 instead of 2.3") == (
+        condition["status"],
+        condition["reason"],
+        condition["message"],
+    )
+    assert "3/3" == world.status["progress"]
+    assert ["Running", "ChecksFailed", "Succeeded"] == world.reasons
+
+
+def test_a_failed_check_ends_a_sweep_that_asks_for_it() -> None:
+    world = World().apply(**BUILT_IN, trainer={"data": "digits", "checks": "stop"}).work()
+    for _ in range(4):
+        world.finish(val_loss="nan", reason="a check failed", checks="input_mean: it is 112")
+        world.pass_time(3)
+
+    assert ("Failed", "ChecksFailed", "input_mean: it is 112") == tuple(
+        world.status[name] for name in ("phase", "reason", "message")
+    )
+    assert ["Running", "Failed"] == world.reasons
+    assert [] == world.job_names

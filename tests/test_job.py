@@ -1,6 +1,7 @@
 """The environment and the Job of an attempt, and what a Job's end says."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -147,6 +148,39 @@ def test_a_container_with_a_command_of_its_own_gets_none() -> None:
     env = the_environment(a_spec(trial=with_container(command=["./train"])))
 
     assert "HYPERSWEEP_TRAINER" not in env
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_the_first_trial_alone_runs_all_checks(attempt: int) -> None:
+    asked = [the_environment(order=an_order(trial, attempt)).get("HYPERSWEEP_CHECKS") for trial in (0, 1)]
+
+    assert asked == ["all", None]
+
+
+def test_nobody_checks_what_is_not_to_be_checked() -> None:
+    own = a_spec(trial=with_container(command=["./train"]))
+
+    for spec in (own, a_spec(trainer={"checks": "off"})):
+        assert "HYPERSWEEP_CHECKS" not in the_environment(spec, an_order(0))
+
+
+def test_a_replicate_is_given_what_the_first_one_found() -> None:
+    env = the_environment(order=an_order(resolved={"lr": 0.01, "batch_size": 64}))
+
+    assert json.loads(env["HYPERSWEEP_RESOLVED"]) == {"lr": 0.01, "batch_size": 64}
+    assert "HYPERSWEEP_RESOLVED" not in the_environment()
+
+
+def test_a_model_to_start_from_is_named_with_the_way_to_it() -> None:
+    order = replace(an_order(), pretrained="s3://sweeps/ns/base-1/trials/00003/attempts/0/model")
+    env = the_environment(order=order, endpoint="http://minio:9000", region="eu-central-1")
+
+    assert env["HYPERSWEEP_PRETRAINED"] == order.pretrained
+    assert (env["HYPERSWEEP_STORE_ENDPOINT"], env["HYPERSWEEP_STORE_REGION"]) == (
+        "http://minio:9000",
+        "eu-central-1",
+    )
+    assert "HYPERSWEEP_STORE" not in env
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The runner of this machine: processes, their ends, and that none outlives the one that started it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from typing import Any
 
 import pytest
 
-from hypersweep import api, contract, drive
+from hypersweep import api, contract, drive, place, run
 from hypersweep.local import LocalRunner, Place
+from hypersweep.model import NoModel
+from hypersweep.plan import SweepPhase
 from hypersweep.pool import Pool
 from hypersweep.process import Guard, Tail
+from hypersweep.reconcile import Step
 from hypersweep.runner import Evidence, Exit, Key, Live, Order, Phase
 from hypersweep.store import Store, open_store
 from hypersweep.trial import Suggestion
@@ -305,6 +309,78 @@ def test_what_a_turn_prints_is_its_own_log(benches: Benches) -> None:
     crash = bench.run(a_turn("crash", 1))
 
     assert "last words\n" == bench.log(crash.key)
+
+
+# -- whole sweeps of the built-in trainer
+
+
+class Quiet:
+    def show(self, step: Step) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+def swept(folder: Path, name: str, does: str = "tell", **spec: Any) -> Step:
+    """A sweep of one configuration that ran to its end, the fake trainer in place of the built-in one."""
+    document = {
+        "objectives": [{"metric": "val_loss", "goal": "minimize"}],
+        "strategy": {"list": [{"do": does}]},
+        "parallelism": 2,
+    }
+    sweep = api.HyperSweep.model_validate({"metadata": {"name": name}, "spec": document | spec})
+    root = str(folder / "runs")
+    store = place.own_store(root, name)
+    with run.local(sweep, store, folder, place.lock(store), fake_trainer.__name__, root) as here:
+        return drive.drive(here.sweep, sweep.spec, here.alarm, Quiet())
+
+
+def told(folder: Path, name: str, trial: int = 0) -> dict[str, str]:
+    """The environment of a trial's first attempt."""
+    data = place.own_store(str(folder / "runs"), name).read(
+        f"{contract.attempt_prefix(trial, 0)}/{contract.ENVIRONMENT}"
+    )
+    found: dict[str, str] = json.loads(data or b"{}")
+    return found
+
+
+def test_the_model_of_one_sweep_is_the_start_of_another(tmp_path: Path) -> None:
+    swept(tmp_path, "base")
+    swept(tmp_path, "tuned", trainer={"pretrained": "sweep://base/best"})
+
+    model = f"{(tmp_path / 'runs' / 'base').as_uri()}/trials/00000/attempts/0/model"
+    assert model == told(tmp_path, "tuned")[contract.ENV_PRETRAINED]
+    assert contract.ENV_PRETRAINED not in told(tmp_path, "base")
+
+
+def test_a_sweep_that_starts_from_none_says_why(tmp_path: Path) -> None:
+    with pytest.raises(NoModel, match="sweep base must have run here"):
+        swept(tmp_path, "tuned", trainer={"pretrained": "sweep://base/best"})
+
+    swept(tmp_path, "base", "fail")
+    with pytest.raises(NoModel, match="sweep base must have left a best model"):
+        swept(tmp_path, "tuned", trainer={"pretrained": "sweep://base/best"})
+
+
+def test_what_the_first_replicate_finds_is_given_to_the_others(tmp_path: Path) -> None:
+    swept(tmp_path, "seeds", seeds=3, trainer={"lr": "auto"})
+    found = [told(tmp_path, "seeds", trial).get(contract.ENV_RESOLVED) for trial in range(3)]
+
+    assert [None, '{"lr": 0.25}', '{"lr": 0.25}'] == found
+
+
+def test_the_first_trial_runs_the_checks_of_a_sweep_and_may_end_it(tmp_path: Path) -> None:
+    passed = swept(tmp_path, "good", seeds=2, trainer={"checks": "stop"})
+    failed = swept(tmp_path, "bad", "fail", seeds=2, trainer={"checks": "stop"})
+
+    assert ["all", None] == [told(tmp_path, "good", trial).get(contract.ENV_CHECKS) for trial in (0, 1)]
+    assert (SweepPhase.SUCCEEDED, SweepPhase.FAILED) == (passed.plan.phase, failed.plan.phase)
+    assert ("ChecksFailed", "gap: leak", 1) == (
+        failed.plan.reason,
+        failed.plan.message,
+        failed.plan.history.launched,
+    )
 
 
 # -- death of the sweep's own process

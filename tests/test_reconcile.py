@@ -1,31 +1,20 @@
 """The pass that both worlds share: nothing is lost or run twice, wherever its process is killed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import pytest
 
 from hypersweep.api import SweepSpec, load
-from hypersweep.journal import Decided, Ended, Launched, decode
+from hypersweep.journal import Ended
 from hypersweep.plan import SweepPhase
-from hypersweep.reconcile import SpecChanged, Step, Sweep, SweepGone
+from hypersweep.reconcile import SpecChanged, Sweep, SweepGone
 from hypersweep.runner import Exit, Live, Metric, Phase, Result
 from hypersweep.store import StoreRefused
-from hypersweep.trial import End, Status, Suggestion
-from tests.world import Crash, Fault, MemoryJournal, World, WorldRunner, measured
-
-GRID = """
-apiVersion: hypersweep.io/v1alpha1
-kind: HyperSweep
-metadata: {name: grid}
-spec:
-  objectives: [{metric: loss, goal: minimize}]
-  parameters: [{name: x, int: {min: 0, max: 8}}]
-  strategy: {grid: {}}
-  parallelism: 3
-  trial: {podTemplate: {spec: {containers: [{name: trial, command: [train]}]}}}
-"""
+from hypersweep.trial import End, Status
+from tests.bench import GRID, Bench, a_spec, loss
+from tests.world import Crash, Fault, World, WorldRunner, measured
 
 ITERATIVE = """
 apiVersion: hypersweep.io/v1alpha1
@@ -40,62 +29,6 @@ spec:
   parallelism: 4
   trial: {podTemplate: {spec: {containers: [{name: trial, command: [train]}]}}}
 """
-
-
-def loss(suggestion: Suggestion) -> float:
-    x, y = suggestion.parameters["x"], suggestion.parameters.get("y", "a")
-    assert isinstance(x, int)
-    noise = Random(f"{suggestion.seed}:{x}:{y}").gauss(0, 0.05)
-    return (x - 3) ** 2 + {"a": 2, "b": 0, "c": 1}[str(y)] + noise
-
-
-def a_spec(text: str = GRID, **changes: object) -> SweepSpec:
-    return load(text).spec.model_copy(update=changes)
-
-
-@dataclass
-class Bench:
-    """A sweep in a simulated world, whose process may be started anew at any time."""
-
-    spec: SweepSpec = field(default_factory=a_spec)
-    world: World = field(default_factory=lambda: World(measured(loss)))
-    journal: MemoryJournal = field(default_factory=MemoryJournal)
-
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self.sweep = Sweep("u1", self.journal, WorldRunner(self.world))
-
-    def step(self) -> Step:
-        return self.sweep.step(self.spec, self.world.now)
-
-    def run(self, ticks: int = 1000, restart: bool = False) -> Step:
-        for _ in range(ticks):
-            try:
-                step = self.step()
-            except Crash:
-                self.restart()
-                continue
-            if step.plan.phase.terminal and not step.busy:
-                return step
-            self.world.tick()
-            if restart:
-                self.restart()
-        raise AssertionError("the sweep does not end")
-
-    def facts(self, kind: type) -> list[object]:
-        return [
-            fact for segment in self.journal.segments for fact in decode(segment) if isinstance(fact, kind)
-        ]
-
-    def outcome(self) -> tuple[object, ...]:
-        """What must not depend on order, time or crashes."""
-        launched = {f.trial: f.suggestion for f in self.facts(Launched) if f.suggestion}
-        ended = {f.trial: f.metrics for f in self.facts(Ended) if f.final}
-        trials = sorted((s.slot, s.draw, sorted(s.parameters.items()), s.seed) for s in launched.values())
-        decisions = [(d.stage, d.kind, d.round, d.parameters, d.adopted) for d in self.facts(Decided)]
-        return trials, decisions, sorted(str(sorted(m.items())) for m in ended.values())
 
 
 def test_a_grid_runs_every_point_once_and_succeeds() -> None:

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from hypersweep.runner import Metric, Result, parse_message, parse_result
+from hypersweep.runner import SENTENCE, SENTENCES, Metric, Result, parse_message, parse_result
+from hypersweep.trial import Checks
 
 
 def test_numbers_may_be_strings() -> None:
@@ -39,3 +40,54 @@ def test_a_message_holds_at_least_one_number() -> None:
     assert Metric(1.0, 1.0) == parse_message({"loss": 1, "note": "fine"}).metrics["loss"]
     with pytest.raises(ValueError, match="number"):
         parse_message({"note": "fine"})
+
+
+def test_the_checks_of_a_result_are_sentences_by_their_verdict() -> None:
+    checks = {
+        "initial_loss": {
+            "verdict": "fail",
+            "found": 9.1,
+            "expected": 2.3,
+            "words": "it is 9.1, not 2.3",
+        },
+        "gap": {"verdict": "warn", "words": "overfit"},
+        "overfit": {"verdict": "ok", "words": ""},
+        "advice": {"verdict": "hint", "words": "try batch norm"},
+    }
+
+    assert (
+        Checks(1, ("initial_loss: it is 9.1, not 2.3",), ("gap: overfit",))
+        == parse_result({"status": "done", "checks": checks}).checks
+    )
+
+
+@pytest.mark.parametrize("checks", [None, {}, [], "none", {"gap": "overfit"}, {"gap": None}])
+def test_no_result_is_refused_for_its_checks(checks: object) -> None:
+    assert parse_result({"status": "done", "checks": checks}).checks is None
+
+
+def test_what_checks_say_is_bounded() -> None:
+    many = {f"check-{n}": {"verdict": "fail", "words": "x" * 10_000} for n in range(1000)}
+
+    checks = parse_result({"status": "done", "checks": many}).checks
+
+    assert checks is not None
+    assert (SENTENCES, {SENTENCE}) == (len(checks.failed), set(map(len, checks.failed)))
+
+
+def test_a_message_tells_failed_checks_and_what_was_found_in_words_and_values() -> None:
+    message = {"val_loss": "nan", "reason": "a check failed", "checks": "gap: leak", "resolved": {"lr": 0.1}}
+
+    result = parse_message(message)
+
+    assert ("a check failed", Checks(failed=("gap: leak",)), {"lr": 0.1}) == (
+        result.reason,
+        result.checks,
+        result.resolved,
+    )
+    assert ["val_loss"] == list(result.metrics)
+
+
+def test_a_message_without_a_word_on_checks_tells_nothing_of_them() -> None:
+    assert parse_message({"loss": 1}).checks is None
+    assert Checks() == parse_message({"loss": 1, "checks": ""}).checks

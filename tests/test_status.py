@@ -4,13 +4,16 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from hypersweep import status
-from hypersweep.api import SweepSpec, load
+from hypersweep.api import SweepSpec, TrialSpec, load
 from hypersweep.journal import Ended, History, Launched, Opened
 from hypersweep.plan import Plan, SweepPhase, plan
 from hypersweep.runner import Live, Phase
 from hypersweep.status import Condition
-from hypersweep.trial import End, Suggestion
+from hypersweep.trial import Checks, End, Suggestion
+from hypersweep_trainer.options import PRESETS
 from tests.world import START
 
 RANDOM = """
@@ -40,10 +43,15 @@ def a_history(trials: int, failed: int = 0, text: str = "") -> History:
     return History().fold(facts)
 
 
-def a_document(history: History, previous: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def a_document(
+    history: History,
+    previous: dict[str, Any] | None = None,
+    spec: SweepSpec | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
     plan = Plan(history, **changes)
     return status.document(
-        a_spec(), plan, {}, START + timedelta(hours=1), previous=previous or {}, generation=3
+        spec or a_spec(), plan, {}, START + timedelta(hours=1), previous=previous or {}, generation=3
     )
 
 
@@ -128,3 +136,58 @@ def test_a_new_sweep_is_pending() -> None:
     document = status.document(a_spec(), decided, {}, START, previous={}, generation=1)
 
     assert document["phase"] == "Pending"
+
+
+@pytest.mark.parametrize(
+    ("checks", "told"),
+    [
+        (Checks(7), ("True", "ChecksPassed", "7 passed")),
+        (Checks(6, (), ("gap: overfit",)), ("True", "ChecksWarned", "gap: overfit")),
+        (Checks(5, ("mean: 0.4",), ("gap: overfit",)), ("False", "ChecksFailed", "mean: 0.4; gap: overfit")),
+    ],
+)
+def test_what_the_first_trial_checked_is_a_condition(checks: Checks, told: tuple[str, ...]) -> None:
+    facts = [
+        Launched(START, 0, 0, Suggestion({"x": 0.5}, 1)),
+        Ended(START, 0, 0, End.DONE, True, metrics={"loss": 1.0}, checks=checks),
+    ]
+    conditions = {c["type"]: c for c in a_document(History().fold(facts))["conditions"]}
+
+    assert told == tuple(conditions["Checked"][name] for name in ("status", "reason", "message"))
+
+
+def test_nothing_is_said_of_checks_before_the_first_trial_has_told() -> None:
+    assert "Checked" not in {c["type"] for c in a_document(a_history(3))["conditions"]}
+
+
+def test_the_model_that_a_sweep_starts_from_is_a_condition() -> None:
+    models = {"sweep://base/best": "s3://sweeps/team/base-1/trials/00003/attempts/0/model"}
+    history = History().fold([Opened(START, {}, "u1", models)])
+    conditions = {c["type"]: c for c in a_document(history)["conditions"]}
+
+    assert "True" == conditions["PretrainedAvailable"]["status"]
+    assert models["sweep://base/best"] in conditions["PretrainedAvailable"]["message"]
+
+
+def built_in(**trainer: Any) -> SweepSpec:
+    return a_spec().model_copy(update={"trainer": trainer, "trial": TrialSpec()})
+
+
+def test_what_a_preset_sets_stands_in_one_line_without_what_was_set_by_hand() -> None:
+    document = a_document(a_history(1), spec=built_in(preset="scratch", epochs=5))
+    line = document["preset"]
+
+    assert line.startswith("preset scratch sets ")
+    assert "warmup 0.05" in line.removeprefix("preset scratch sets ").split(", ")
+    assert "epochs" not in line
+
+
+def test_without_a_preset_nothing_is_said_of_one() -> None:
+    assert all("preset" not in a_document(a_history(1), spec=spec) for spec in (built_in(), a_spec()))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_any_preset_sets_is_short(preset: str) -> None:
+    document = a_document(a_history(1), spec=built_in(preset=preset))
+
+    assert len(document.get("preset", "")) < status.TEXT

@@ -10,6 +10,7 @@ from hypersweep import api, news, status
 from hypersweep.cache import Job, Jobs
 from hypersweep.kube import SWEEPS, Document, Kube, KubeError
 from hypersweep.metrics import Registry, Series
+from hypersweep.model import NoModel
 from hypersweep.news import News
 from hypersweep.opening import Opened, Opening
 from hypersweep.publisher import Publisher
@@ -17,7 +18,7 @@ from hypersweep.reconcile import SpecChanged, Step, SweepGone
 from hypersweep.recorder import Recorder
 from hypersweep.runner import Exit
 from hypersweep.settings import StoreNotAllowed
-from hypersweep.status import Condition
+from hypersweep.status import PRETRAINED, Condition
 from hypersweep.store import StoreError, StoreRefused
 from hypersweep.tracked import Key, Tracked
 from hypersweep.trial import Objective
@@ -132,6 +133,10 @@ class Controller:
             message = "\n".join(error.fields)
             self._publisher.fault(tracked, Condition("SpecValid", False, "ImmutableFieldChanged", message))
             return "invalid"
+        except NoModel as error:
+            self._publisher.fault(tracked, Condition(PRETRAINED, False, error.reason, str(error)))
+            self._again(key, tracked)
+            return "waiting"
         except StoreNotAllowed as error:
             self._publisher.fault(tracked, Condition("StoreAvailable", False, "NotAllowed", str(error)))
             return "invalid"

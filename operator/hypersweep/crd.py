@@ -212,6 +212,7 @@ STATUS: Schema = _fields(
     lastDecision=_fields(stage=TEXT, why=TEXT, adopted={"type": "boolean"}, parameters=OPEN, numbers=OPEN),
     chosen=OPEN,
     store=TEXT,
+    preset=TEXT,
     startedAt={"type": "string", "format": "date-time"},
     finishedAt={"type": "string", "format": "date-time"},
     gpuSeconds=NUMBER,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from hypersweep import contract
+from hypersweep import contract, model
+from hypersweep.model import NoModel
 from hypersweep.runner import Key, Result, parse_result
 from hypersweep.store import Store
 
@@ -54,6 +55,15 @@ def progress(store: Store, key: Key) -> Progress:
         )
     except (ValueError, KeyError, AttributeError, OverflowError, OSError):  # a time may be beyond years
         return Progress()
+
+
+def best_model(store: Store) -> str | None:
+    """The URL of the best model of the sweep whose own prefix this is. Raises StoreError and NoModel."""
+    data = store.read(contract.BEST, contract.BEST_LIMIT)
+    try:
+        return None if data is None else f"{store.url}/{model.folder(data)}"
+    except ValueError as error:
+        raise NoModel(f"{store.url}/{contract.BEST}", "Unreadable", f"cannot be read: {error}") from error
 
 
 def numbers(document: Mapping[str, Any]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hypersweep import contract, podtemplate
+from hypersweep import contract, podtemplate, preflight
 from hypersweep.api import SweepSpec
 from hypersweep.runner import Exit, Order
 from hypersweep.space import Value
@@ -43,6 +43,8 @@ def environment(
     """
     suggestion = order.suggestion
     values = dict(sorted(suggestion.parameters.items()))
+    files = store_url or order.pretrained  # what is read or written by the operator's endpoint
+    thorough = preflight.asked(spec, order.trial, values)
     objectives = [{"metric": o.metric, "goal": o.goal, "at": o.at} for o in spec.objectives]
     prefix = contract.attempt_prefix(order.trial, order.attempt)
     env = {contract.parameter_env(name): _text(value) for name, value in values.items()}
@@ -63,8 +65,11 @@ def environment(
         contract.ENV_FINAL: 1 if suggestion.final else None,
         contract.ENV_TRAINER: None if spec.trainer is None else json.dumps(spec.trainer, sort_keys=True),
         contract.ENV_STORE: store_url and f"{store_url}/{prefix}",
-        contract.ENV_STORE_ENDPOINT: store_url and endpoint,
-        contract.ENV_STORE_REGION: store_url and region,
+        contract.ENV_STORE_ENDPOINT: files and endpoint,
+        contract.ENV_STORE_REGION: files and region,
+        contract.ENV_CHECKS: preflight.ALL if thorough else None,
+        contract.ENV_RESOLVED: suggestion.resolved and json.dumps(suggestion.resolved, sort_keys=True),
+        contract.ENV_PRETRAINED: order.pretrained,
     }
     return env | {name: str(value) for name, value in optional.items() if value is not None}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
-from hypersweep.trial import Attempt, End, Slot, Status, Suggestion, Trial
+from hypersweep.trial import Attempt, Checks, End, Slot, Status, Suggestion, Trial
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Opened:
     at: datetime
     spec: Mapping[str, Any]
     uid: str
+    models: Mapping[str, str] = field(default_factory=dict)  # of other sweeps, as named: where each lies
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Ended:
     finished: datetime | None = None  # when its processes were gone, as far as the world says
     gpu_seconds: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict)  # of the metrics; steps
+    checks: Checks | None = None  # of the sweep's first trial
+    resolved: Mapping[str, Any] = field(default_factory=dict)  # what a replicate 0 found for itself
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _line(fact: Fact) -> bytes:
         document["suggestion"] = _shallow(suggestion, (None,))
         if slot := suggestion.slot:
             document["suggestion"]["slot"] = _shallow(slot)
+    if checks := document.get("checks"):
+        document["checks"] = _shallow(checks, ((),))
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
@@ -120,6 +125,8 @@ def _fact(document: dict[str, Any]) -> Fact:
         document["parameters"] = _parameters(document["parameters"])
     if "end" in document:
         document["end"] = End(document["end"])
+    if checks := document.get("checks"):
+        document["checks"] = Checks(**{name: _value(value) for name, value in checks.items()})
     return KINDS[name](**document)
 
 
@@ -234,8 +241,11 @@ class _Fold:
         self._put(fact.trial, ended, status)
         self.ends[fact.end] = self.ends.get(fact.end, 0) + 1
         self.gpu_seconds += fact.gpu_seconds
+        if fact.checks is not None:
+            self.trials[fact.trial] = replace(self.trials[fact.trial], checks=fact.checks)
         if fact.final:
-            self.trials[fact.trial] = replace(self.trials[fact.trial], metrics=fact.metrics)
+            told = self.trials[fact.trial]
+            self.trials[fact.trial] = replace(told, metrics=fact.metrics, resolved=fact.resolved or None)
             self.unfinished.discard(fact.trial)
             self.counts[status] = self.counts.get(status, 0) + 1
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hypersweep import preflight
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, Ended
 from hypersweep.plan import Plan
@@ -19,6 +20,8 @@ def of_facts(plan: Plan) -> Iterator[News]:
     for fact in plan.record:
         if isinstance(fact, Decided):
             yield "Decided", f"{fact.name}: {fact.why}", False
+        if isinstance(fact, Ended) and fact.checks and fact.checks.failed and plan.reason != preflight.FAILED:
+            yield preflight.FAILED, "; ".join(fact.checks.failed), True  # else the sweep's end will say it
     failed = [
         fact
         for fact in plan.record

@@ -8,6 +8,7 @@ from typing import Any
 
 from kubernetes.client import ApiClient, CoreV1Api
 
+from hypersweep import evidence
 from hypersweep.api import SweepSpec
 from hypersweep.breaker import Breaker, GuardedStore
 from hypersweep.cache import Jobs
@@ -15,7 +16,8 @@ from hypersweep.cluster import ClusterRunner, Place
 from hypersweep.configmap import ConfigMapJournal
 from hypersweep.contract import sweep_prefix
 from hypersweep.job import owner_reference
-from hypersweep.kube import Kube
+from hypersweep.kube import SWEEPS, Kube, KubeError
+from hypersweep.model import NoModel
 from hypersweep.reconcile import Sweep
 from hypersweep.settings import Settings, StoreNotAllowed
 from hypersweep.store import Journal, Store, StoreJournal, open_store, sub
@@ -87,8 +89,37 @@ class Opening:
             if store is None
             else StoreJournal(store)
         )
-        sweep = Sweep(uid, journal, runner, self._executor, confirm)
+        sweep = Sweep(
+            uid,
+            journal,
+            runner,
+            self._executor,
+            confirm,
+            store,
+            find=lambda other: self._best_model(namespace, other),
+        )
         return Opened(sweep, runner, witness, place, store is not None)
+
+    def _best_model(self, namespace: str, name: str) -> str:
+        """The URL of another sweep's best model. Raises NoModel, KubeError and StoreError."""
+        sweep = f"sweep {name}"
+        try:
+            document = self._kube.get(SWEEPS, namespace, name)
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            raise NoModel(sweep, "NotFound", f"must be in namespace {namespace}, but is not") from error
+        told = document.get("status") or {}
+        if (phase := told.get("phase") or "Pending") != "Succeeded":
+            raise NoModel(sweep, "NotSucceeded", f"must have succeeded, but is {phase}")
+        own = sweep_prefix(namespace, name, document["metadata"]["uid"])
+        url = told.get("store") or ""
+        if not url.endswith(f"/{own}"):
+            raise NoModel(sweep, "NoStore", "must have a store that keeps its models, but has none")
+        found = evidence.best_model(sub(self._store(url.removesuffix(f"/{own}")), own))
+        if found is None:
+            raise NoModel(sweep, "NoBest", "must have left a best model, but has none")
+        return found
 
     def _store(self, url: str) -> Store:
         with self._lock:

@@ -8,6 +8,9 @@ import uuid
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from hypersweep import evidence
+from hypersweep.contract import journal_key
+from hypersweep.model import NoModel
 from hypersweep.store import Store, StoreRefused, Taken, open_store, sub
 
 RUNS = "runs"
@@ -23,6 +26,19 @@ class Busy(Exception):
 def own_store(root: str | None, name: str) -> Store:
     """The part of a store that is one sweep's own; without a root, of `runs` in this folder."""
     return sub(open_store(root or RUNS), name)
+
+
+def best_model(root: str | None, name: str) -> str:
+    """The URL of the best model of another sweep below the same root. Raises NoModel and StoreError."""
+    store = own_store(root, name)
+    found = evidence.best_model(store)
+    if found is None and store.read(journal_key(0), 1) is None:
+        raise NoModel(f"sweep {name}", "NotFound", f"must have run here, but {shown(store)} holds none")
+    if found is None:
+        raise NoModel(
+            f"sweep {name}", "NoBest", f"must have left a best model, but {shown(store)} has none (yet)"
+        )
+    return found
 
 
 def identity(store: Store) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from hypersweep import strategy, verdict
+from hypersweep import model, preflight, strategy, verdict
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Fact, History, Launched, Stopped
 from hypersweep.runner import Evidence, Key, Live, Order, Phase
-from hypersweep.trial import End, Status, Trial, scores
+from hypersweep.trial import End, Status, Suggestion, Trial, scores
 from hypersweep.verdict import FAILURES, PROGRESS_TIMEOUT, START_TIMEOUT, SUSPENDED
 
 KEPT_FAILURES = 5  # failed attempts whose remains stay for people to look at
@@ -90,7 +90,7 @@ def plan(
     launches = _launches(spec, history, live, now, writes - len(orders)) if goal.launch else []
     for launched in launches:
         suggestion = launched.suggestion or history.trials[launched.trial].suggestion
-        orders.append(Order(launched.trial, launched.attempt, suggestion))
+        orders.append(_order(spec, history, (launched.trial, launched.attempt), suggestion))
     add(list(launches))
     drained = not goal.launch and not _open(history)
     return Plan(
@@ -141,6 +141,8 @@ def _alive(history: History, attempt: Live) -> bool:
 
 def _goal(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime) -> _Goal:
     """What ends, holds or drives the sweep, the strongest reason first."""
+    if wrong := preflight.stopped(spec, history):
+        return _Goal(preflight.FAILED, wrong, False, preflight.FAILED, SweepPhase.FAILED)
     failed = history.counts.get(Status.FAILED, 0)
     if failed > spec.max_failed_trials:
         message = f"{failed} trials failed, more than spec.maxFailedTrials = {spec.max_failed_trials}"
@@ -214,13 +216,17 @@ def _recreated(spec: SweepSpec, history: History, live: Mapping[Key, Live]) -> l
     """Launches that are recorded, but of which nothing exists, as far as there is room."""
     there = sum(seen.phase not in (Phase.ENDED, Phase.GONE) for seen in live.values())
     missing = [
-        Order(*attempt.key, history.trials[attempt.trial].suggestion)
+        _order(spec, history, attempt.key, history.trials[attempt.trial].suggestion)
         for attempt in _unrecorded(history, live)
         if attempt.phase is Phase.GONE
         and attempt.evidence is Evidence.ABSENT
         and history.trials[attempt.trial].last.stop is None
     ]
     return missing[: max(spec.parallelism - there, 0)]
+
+
+def _order(spec: SweepSpec, history: History, key: Key, suggestion: Suggestion) -> Order:
+    return Order(*key, suggestion, model.start(spec, history, suggestion.parameters))
 
 
 def _launches(

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from hypersweep import contract, model
 from hypersweep.api import SweepSpec, differing_fields
 from hypersweep.journal import History, Opened, decode, encode
-from hypersweep.plan import Plan, plan
+from hypersweep.model import Find, NoModel
+from hypersweep.plan import Plan, SweepPhase, plan
 from hypersweep.runner import Conflict, Key, Live, Order, Phase, Runner
-from hypersweep.store import Journal, StoreRefused, Taken
+from hypersweep.store import Journal, Store, StoreRefused, Taken
 
 T = TypeVar("T")
 
@@ -20,6 +22,11 @@ log = logging.getLogger(__name__)
 
 class SweepGone(Exception):
     """The sweep does not exist any more, is being deleted, or is another one of the same name."""
+
+
+def nowhere(name: str) -> str:
+    """Finds no other sweep."""
+    raise NoModel(f"sweep {name}", "NotFound", "is nowhere")
 
 
 class SpecChanged(Exception):
@@ -49,15 +56,19 @@ class Sweep:
     runner: Runner
     executor: Executor | None = None  # acts in parallel; None: in this thread
     confirm: Callable[[], bool] = lambda: True  # asked before anything is created
+    store: Store | None = None  # the sweep's own prefix
+    find: Find = nowhere  # the best model of another sweep
     history: History = field(default_factory=History)
     sequence: int = 0
     loaded: bool = False
+    best: bytes | None = None  # `model/best.json`, as this process left it
 
     def step(self, spec: SweepSpec, now: datetime, writes: int = 20) -> Step:
         """One pass; at most `writes` launches and as many removals.
 
-        Raises SweepGone, SpecChanged, and StoreError when the journal cannot be read or written: then
-        nothing was launched.
+        Raises SweepGone, SpecChanged, NoModel before the sweep has begun, and StoreError when the journal
+        cannot be read or written: then nothing was launched; or when a sweep that has succeeded could not
+        name its best model yet.
         """
         self.load()
         opening = self._open(spec, now)
@@ -78,6 +89,8 @@ class Sweep:
             self.history = decided.history
         conflicts = self._act(decided, writes)
         self._remove_strays(decided.strays)
+        if decided.phase is SweepPhase.SUCCEEDED:
+            self._name_best(spec)
         full = len(decided.launch) >= writes or len(decided.stop) + len(decided.forget) > writes
         return Step(decided, live, full, conflicts)
 
@@ -97,10 +110,17 @@ class Sweep:
     def _open(self, spec: SweepSpec, now: datetime) -> list[Opened]:
         search = spec.search_document()
         if self.history.opened is None:
-            return [Opened(now, search, self.uid)]
+            return [Opened(now, search, self.uid, model.located(spec, self.find))]
         if fields := differing_fields(dict(self.history.opened.spec), search):
             raise SpecChanged(fields)
         return []
+
+    def _name_best(self, spec: SweepSpec) -> None:
+        """Before anybody is told of the success: who hears of it may look for the model."""
+        best = model.best(spec, self.history)
+        if self.store is not None and best is not None and best != self.best:
+            self.store.write(contract.BEST, best)
+            self.best = best
 
     def _act(self, decided: Plan, writes: int) -> tuple[str, ...]:
         conflicts: list[str] = []

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hypersweep import command, drive, place, table, view
-from hypersweep.api import HyperSweep
+from hypersweep import command, drive, place, preflight, table, view
+from hypersweep.api import HyperSweep, SweepSpec
 from hypersweep.local import LocalRunner, Place
 from hypersweep.plan import SweepPhase
 from hypersweep.pool import Pool
@@ -35,7 +35,8 @@ class Local:
 def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again: str, out: Console) -> int:
     """Run a sweep to its end, or until somebody stops it; the exit status.
 
-    Raises StoreError, Busy, Contended, SpecChanged, and ValueError for a journal that nobody can read.
+    Raises StoreError, Busy, Contended, SpecChanged, NoModel, and ValueError for a journal that nobody can
+    read.
     """
     name = manifest.metadata.name
     spec = manifest.spec.model_copy(update={"parallelism": limit})
@@ -46,7 +47,7 @@ def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again:
     if names := command.ignored(manifest.spec):
         _say(out, f"ignored on this machine: {', '.join(names)}")
     manifest = manifest.model_copy(update={"spec": spec})
-    with local(manifest, store, folder, held) as here:
+    with local(manifest, store, folder, held, root=root) as here:
         here.sweep.load()
         before = here.sweep.history
         if before.launched:
@@ -58,18 +59,20 @@ def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again:
         return INTERRUPTED
     for line in table.conclusion(spec, step.plan.history):
         _say(out, line)
-    _say(out, _outcome(step))
+    _say(out, _outcome(spec, step))
     _say(out, f"results: {where}  (hypersweep show {shlex.quote(where)})")
     if before.launched == step.plan.history.launched and not before.unfinished:
         _say(out, f"nothing was left to do; without {where} it would begin anew")
     return 1 if step.plan.phase is SweepPhase.FAILED else 0
 
 
-def _outcome(step: Step) -> str:
-    """How a sweep ended, without repeating its last decision."""
+def _outcome(spec: SweepSpec, step: Step) -> str:
+    """How a sweep ended, without repeating its last decision, or what its checks found."""
     plan = step.plan
-    told = plan.history.decisions and plan.history.decisions[-1].why == plan.message
-    return ": ".join(part for part in (plan.phase, plan.reason, "" if told else plan.message) if part)
+    said = {preflight.stopped(spec, plan.history), *(found.why for found in plan.history.decisions[-1:])}
+    return ": ".join(
+        part for part in (plan.phase, plan.reason, "" if plan.message in said else plan.message) if part
+    )
 
 
 def _say(out: Console, line: str) -> None:
@@ -90,7 +93,12 @@ def _driven(here: Local, manifest: HyperSweep, out: Console) -> Step | None:
 
 @contextlib.contextmanager
 def local(
-    manifest: HyperSweep, store: Store, folder: Path, held: int, trainer: str = TRAINER
+    manifest: HyperSweep,
+    store: Store,
+    folder: Path,
+    held: int,
+    trainer: str = TRAINER,
+    root: str | None = None,
 ) -> Iterator[Local]:
     """The processes of a run, under a lock's descriptor; when this is left, none of them is alive."""
     scratch = Path(tempfile.mkdtemp(prefix="hypersweep-"))
@@ -104,7 +112,14 @@ def local(
         where = Place(store, folder.resolve(), scratch, dict(os.environ), os.environ.get("AWS_ENDPOINT_URL"))
         runner = LocalRunner(manifest.spec, manifest.metadata.name, uid, where, guard, pool, alarm.ring)
         runner.warm()
-        yield Local(Sweep(uid, StoreJournal(store), runner), runner, alarm)
+        sweep = Sweep(
+            uid,
+            StoreJournal(store),
+            runner,
+            store=store,
+            find=lambda other: place.best_model(root, other),
+        )
+        yield Local(sweep, runner, alarm)
     finally:
         if runner is not None:
             runner.close()

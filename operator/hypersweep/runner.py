@@ -7,9 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from hypersweep.trial import Suggestion
+from hypersweep.trial import Checks, Suggestion
 
 Key = tuple[int, int]  # trial, attempt
+
+SENTENCE = 300  # characters of what one check says
+SENTENCES = 20  # checks of one verdict that are told
+TOLD = 1024  # characters of a message about checks
 
 
 class Phase(StrEnum):
@@ -61,6 +65,8 @@ class Result:
     reason: str = ""
     steps: int | None = None
     resumed_from: int | None = None
+    checks: Checks | None = None  # None: it ran none, or does not tell
+    resolved: Mapping[str, Any] = field(default_factory=dict)  # the configuration with all defaults
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Order:
     trial: int
     attempt: int
     suggestion: Suggestion
+    pretrained: str | None = None  # the URL of the model that it starts from
 
 
 class Conflict(Exception):
@@ -141,17 +148,55 @@ def parse_result(document: Any) -> Result:
         str(document.get("reason") or ""),
         _count(document.get("steps")),
         _count(document.get("resumedFrom")),
+        _checks(document.get("checks")),
+        _object(document.get("resolved")),
     )
 
 
 def parse_message(document: Any) -> Result:
-    """A termination message: one flat JSON object of numbers; raises ValueError on anything else."""
+    """A termination message: one flat JSON object of numbers; raises ValueError on anything else.
+
+    Of the built-in trainer it may also hold `reason` and `checks` (the sentences of failed ones) as texts,
+    and `resolved` as an object.
+    """
     if not isinstance(document, dict) or not document:
         raise ValueError("a termination message is a flat JSON object of numbers")
     metrics = {name: number for name, value in document.items() if (number := _number(value)) is not None}
     if not metrics:
         raise ValueError("a termination message holds at least one number")
-    return Result("done", {name: Metric(number, last=number) for name, number in metrics.items()})
+    reason, checks = (_text(document, name) for name in ("reason", "checks"))
+    return Result(
+        "done",
+        {name: Metric(number, last=number) for name, number in metrics.items()},
+        reason or "",
+        checks=None if checks is None else Checks(failed=(checks[:TOLD],) if checks else ()),
+        resolved=_object(document.get("resolved")),
+    )
+
+
+def _checks(document: Any) -> Checks | None:
+    """The verdicts of checks, as far as they can be read: for them no result is refused."""
+    entries = [
+        (str(entry.get("verdict")), f"{name}: {entry.get('words') or 'it failed'}"[:SENTENCE])
+        for name, entry in _object(document).items()
+        if isinstance(entry, dict)
+    ]
+    if not entries:
+        return None
+    said = {
+        verdict: tuple(words for kind, words in entries if kind == verdict) for verdict in ("fail", "warn")
+    }
+    passed = sum(verdict == "ok" for verdict, _ in entries)
+    return Checks(passed, said["fail"][:SENTENCES], said["warn"][:SENTENCES])
+
+
+def _object(document: Any) -> dict[str, Any]:
+    return document if isinstance(document, dict) else {}
+
+
+def _text(document: dict[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:

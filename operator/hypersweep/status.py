@@ -1,12 +1,12 @@
 """The status document of a sweep: a report, bounded at any number of trials."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hypersweep import strategy
+from hypersweep import builtin, preflight, strategy
 from hypersweep.api import SweepSpec
 from hypersweep.journal import History
 from hypersweep.plan import Plan, SweepPhase
@@ -16,6 +16,7 @@ from hypersweep.trial import Status, Trial, scores
 BEST = 10
 RANGES = 2048  # characters of an index range list before it is cut
 TEXT = 1024  # characters of one message
+PRETRAINED = "PretrainedAvailable"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def document(
         "startedAt": history.opened.at.isoformat() if history.opened else None,
         "finishedAt": (previous.get("finishedAt") or ended.isoformat()) if ended else None,
         "store": store or None,
+        "preset": "; ".join(builtin.presets(spec))[:TEXT] or None,
         "best": [
             {
                 "trials": list(score.trials[:20]),
@@ -135,6 +137,26 @@ def _failures(history: History) -> Condition:
     )
 
 
+def _checked(history: History) -> Iterator[Condition]:
+    """What the checks of the first trial said, once they did."""
+    checks = preflight.found(history)
+    if checks is None:
+        return
+    message = "; ".join((*checks.failed, *checks.warned))
+    if checks.failed:
+        yield Condition("Checked", False, preflight.FAILED, message)
+        return
+    passed = f"{checks.passed} passed" if checks.passed else ""
+    yield Condition("Checked", True, "ChecksWarned" if checks.warned else "ChecksPassed", message or passed)
+
+
+def _pretrained(history: History) -> Iterator[Condition]:
+    """From which models of other sweeps the trials start, if from any."""
+    if history.opened is not None and history.opened.models:
+        found = ", ".join(f"{text} is {url}" for text, url in history.opened.models.items())
+        yield Condition(PRETRAINED, True, "Found", found)
+
+
 def _conditions(plan: Plan, phase: SweepPhase, progress: str) -> list[Condition]:
     message = plan.message
     succeeded, broken = phase is SweepPhase.SUCCEEDED, phase is SweepPhase.FAILED
@@ -143,6 +165,8 @@ def _conditions(plan: Plan, phase: SweepPhase, progress: str) -> list[Condition]
         Condition("Progressing", phase in (SweepPhase.RUNNING, SweepPhase.PENDING), plan.reason, progress),
         Condition("Suspended", phase is SweepPhase.SUSPENDED, plan.reason, message),
         _failures(plan.history),
+        *_checked(plan.history),
+        *_pretrained(plan.history),
         Condition("Succeeded", succeeded, plan.reason, message),
         Condition("Failed", broken, plan.reason, message),
     ]

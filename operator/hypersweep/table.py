@@ -9,13 +9,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hypersweep import strategy
+from hypersweep import builtin, preflight, strategy
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, History
 from hypersweep.reconcile import Step
 from hypersweep.runner import Key, Live, Phase
 from hypersweep.strategy.sentence import described
-from hypersweep.trial import Attempt, End, Parameters, Score, Status, Suggestion, Trial, scores
+from hypersweep.trial import Attempt, Checks, End, Parameters, Score, Status, Suggestion, Trial, scores
 
 FAILURES = (End.ERROR, End.CONFIG, End.TIMEOUT, End.NO_METRICS, End.LOST, End.PREEMPTED)
 SHOWN = 20  # running trials before the rest is a number
@@ -79,8 +79,20 @@ def parameters(spec: SweepSpec, suggestion: Suggestion) -> str:
     return described(suggestion.parameters, names) + seed
 
 
+def checked(checks: Checks | None) -> Iterator[tuple[str, bool]]:
+    """A sentence for each check that was not passed, and whether it failed."""
+    if checks is not None:
+        yield from ((f"check failed: {sentence}", True) for sentence in checks.failed)
+        yield from ((f"check: {sentence}", False) for sentence in checks.warned)
+
+
 def conclusion(spec: SweepSpec, history: History) -> list[str]:
-    """What a sweep found, in a few lines."""
+    """What a sweep is, and what it found, in a few lines."""
+    checks = [sentence for sentence, _ in checked(preflight.found(history))]
+    return [*builtin.presets(spec), *checks, *_found(spec, history)]
+
+
+def _found(spec: SweepSpec, history: History) -> list[str]:
     found = strategy.chosen(spec, history)
     if found is None:
         return [f"best: {best(spec, history) or 'none: no trial came to a result'}"]

@@ -41,6 +41,7 @@ class Suggestion:
     slot: Slot | None = None
     base: Mapping[str, Any] | None = None  # what is held fixed and the decision that set it
     final: bool = False  # the test split may be read
+    resolved: Mapping[str, Any] | None = None  # what replicate 0 found for itself: values of `auto` options
 
     @cached_property
     def configuration(self) -> str:
@@ -85,6 +86,15 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class Checks:
+    """What checks of a run found, one sentence each that begins with the check's name."""
+
+    passed: int = 0
+    failed: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Attempt:
     number: int
     launched: datetime
@@ -106,6 +116,8 @@ class Trial:
     attempts: tuple[Attempt, ...]
     status: Status = Status.RUNNING
     metrics: Mapping[str, float] = field(default_factory=dict)  # of a done trial: what `at` asks for
+    checks: Checks | None = None  # of the sweep's first trial
+    resolved: Mapping[str, Any] | None = None  # what a replicate 0 found for itself
 
     @property
     def finished(self) -> bool:

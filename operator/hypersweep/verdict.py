@@ -2,11 +2,13 @@
 
 import math
 from datetime import datetime
+from typing import Any
 
+from hypersweep import automatic, preflight
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Ended, History
 from hypersweep.runner import Evidence, Exit, Live, Phase
-from hypersweep.trial import Attempt, End, Trial
+from hypersweep.trial import Attempt, Checks, End, Trial
 
 FAILURES = (End.ERROR, End.CONFIG, End.TIMEOUT, End.NO_METRICS, End.LOST, End.PREEMPTED)
 DISRUPTIONS = (End.PREEMPTED, End.LOST)
@@ -50,7 +52,22 @@ def ended(spec: SweepSpec, history: History, attempt: Live, now: datetime) -> En
         finished=over,
         gpu_seconds=attempt.gpus * max(seconds, 0.0),
         details={name: value for name, value in details.items() if value},
+        checks=_checks(spec, trial, attempt),
+        resolved=_resolved(spec, trial, attempt, end),
     )
+
+
+def _checks(spec: SweepSpec, trial: Trial, attempt: Live) -> Checks | None:
+    if attempt.result is None or not preflight.asked(spec, trial.number, trial.suggestion.parameters):
+        return None
+    return attempt.result.checks
+
+
+def _resolved(spec: SweepSpec, trial: Trial, attempt: Live, end: End) -> dict[str, Any]:
+    """What the other replicates of a configuration need not find again."""
+    if attempt.result is None or trial.suggestion.replicate or end not in (End.DONE, End.INFEASIBLE):
+        return {}
+    return automatic.found(spec, attempt.result.resolved)
 
 
 def _storable(value: float | None) -> bool:
@@ -92,7 +109,7 @@ def _judge(spec: SweepSpec, seen: Live) -> tuple[End, str]:
         names = ", ".join(sorted(seen.result.metrics)) or "none"
         return End.NO_METRICS, f"the result must hold the objective {name!r}, but it holds: {names}"
     if not math.isfinite(metric.value):
-        return End.INFEASIBLE, f"{name} is {metric.value}"
+        return End.INFEASIBLE, seen.result.reason or f"{name} is {metric.value}"
     return End.DONE, ""
 
 

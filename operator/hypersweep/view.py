@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live as LiveDisplay
 from rich.text import Text
 
-from hypersweep import strategy, table
+from hypersweep import preflight, strategy, table
 from hypersweep.api import SweepSpec
 from hypersweep.journal import History
 from hypersweep.reconcile import Step
@@ -35,6 +35,9 @@ class Lines:
         for sentence, trouble in table.ends(self._spec, before, after):
             if trouble or self.verbose:
                 self._line(f"[{done}/{'?' if total is None else total}] {sentence}", "red" if trouble else "")
+        if preflight.found(before) != (checks := preflight.found(after)):
+            for sentence, failed in table.checked(checks):
+                self._line(sentence, "red" if failed else "yellow")
         for decided in after.decisions[len(before.decisions) :]:
             self._line(table.decision(decided), "bold")
 

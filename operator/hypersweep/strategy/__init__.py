@@ -9,9 +9,9 @@ from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, History
 from hypersweep.strategy import iterative, replicate
 from hypersweep.strategy.finish import Finish
-from hypersweep.trial import Suggestion
+from hypersweep.trial import Suggestion, Trial
 
-__all__ = ["Finish", "chosen", "decide", "ended", "planned", "suggest"]
+__all__ = ["Finish", "best", "chosen", "decide", "ended", "planned", "suggest"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,19 @@ class Strategy:
     suggest: Callable[[SweepSpec, History, int], list[Suggestion]]
     ended: Callable[[SweepSpec, History], Finish | None]
     planned: Callable[[SweepSpec, History], int | None]
+    winners: Callable[[SweepSpec, History], list[Trial]]
     decide: Callable[[SweepSpec, History, datetime], Decided | None] = lambda spec, history, now: None
     chosen: Callable[[SweepSpec, History], dict[str, Any] | None] = lambda spec, history: None
 
 
-SEARCH = Strategy(replicate.suggest, replicate.ended, replicate.planned)
+SEARCH = Strategy(replicate.suggest, replicate.ended, replicate.planned, replicate.winners)
 ITERATIVE = Strategy(
-    iterative.suggest, iterative.ended, iterative.planned, iterative.decide, iterative.chosen
+    iterative.suggest,
+    iterative.ended,
+    iterative.planned,
+    iterative.winners,
+    iterative.decide,
+    iterative.chosen,
 )
 STRATEGIES: Mapping[str, Strategy] = {
     "list": SEARCH,
@@ -58,3 +64,13 @@ def planned(spec: SweepSpec, history: History) -> int | None:
 def chosen(spec: SweepSpec, history: History) -> dict[str, Any] | None:
     """What an iterative sweep has chosen so far, and what that gained in the end."""
     return STRATEGIES[spec.strategy.kind].chosen(spec, history)
+
+
+def best(spec: SweepSpec, history: History) -> Trial | None:
+    """The run that stands for the sweep: the best one of the configuration that it found or chose."""
+    objective = spec.objective
+
+    def rank(trial: Trial) -> tuple[float, int]:
+        return -objective.gain(trial.metrics[objective.metric]), trial.number
+
+    return min(STRATEGIES[spec.strategy.kind].winners(spec, history), key=rank, default=None)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from hypersweep import automatic
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, History
 from hypersweep.strategy import position, rounds
@@ -11,7 +12,7 @@ from hypersweep.strategy.decision import decided
 from hypersweep.strategy.finish import COMPLETED, NO_FEASIBLE_ARM, TARGET_REACHED, Finish
 from hypersweep.strategy.forecast import forecast
 from hypersweep.strategy.position import Kind
-from hypersweep.trial import Suggestion
+from hypersweep.trial import Status, Suggestion, Trial, identity
 
 CONCLUSION = ("mean", "startMean", "gain", "standardError", "interval", "level", "n")
 
@@ -31,7 +32,8 @@ def decide(spec: SweepSpec, history: History, now: datetime) -> Decided | None:
 def suggest(spec: SweepSpec, history: History, count: int) -> list[Suggestion]:
     """What the open round has yet to launch, the first ones first."""
     cells = position.cells(position.position(spec, history))
-    return rounds.missing(cells, rounds.fill(history, cells))[:count]
+    wanted = rounds.missing(cells, rounds.fill(history, cells))
+    return automatic.ready(spec, history, wanted)[:count]
 
 
 def ended(spec: SweepSpec, history: History) -> Finish | None:
@@ -57,3 +59,15 @@ def chosen(spec: SweepSpec, history: History) -> dict[str, Any]:
     if last is not None and last.kind == Kind.FINAL:
         found |= {"start": last.numbers["start"]} | {name: last.numbers.get(name) for name in CONCLUSION}
     return found
+
+
+def winners(spec: SweepSpec, history: History) -> list[Trial]:
+    """The runs of the incumbent by which it was chosen."""
+    incumbent = identity(position.position(spec, history).incumbent)
+    return [
+        trial
+        for trial in history.trials.values()
+        if trial.status is Status.DONE
+        and trial.suggestion.configuration == incumbent
+        and not trial.suggestion.final
+    ]

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from hypersweep import automatic
 from hypersweep.api import SweepSpec
 from hypersweep.journal import History
 from hypersweep.space import Value
 from hypersweep.strategy import draws, grid, listed
 from hypersweep.strategy.finish import COMPLETED, SPACE_EXHAUSTED, Finish
-from hypersweep.trial import Status, Suggestion, Trial, replicate_seed
+from hypersweep.trial import Status, Suggestion, Trial, replicate_seed, scores
 
 FINALISTS = 4  # so many of the best run the remaining replicates
 
@@ -46,7 +47,7 @@ class _Search:
 
 def suggest(spec: SweepSpec, history: History, count: int) -> list[Suggestion]:
     """The next configurations of the order; once all of them have ended, the best few on further seeds."""
-    return _suggest(spec, history, count, _search(spec, history))
+    return automatic.ready(spec, history, _suggest(spec, history, count, _search(spec, history)))
 
 
 def ended(spec: SweepSpec, history: History) -> Finish | None:
@@ -69,6 +70,12 @@ def planned(spec: SweepSpec, history: History) -> int | None:
     searches = max(search.limit, search.searched)
     total = searches + min(_finalists(spec), searches) * (spec.seeds - 1)
     return total if most is None else min(total, max(most, history.launched))
+
+
+def winners(spec: SweepSpec, history: History) -> list[Trial]:
+    """The runs of the best configuration, once one has run on all seeds."""
+    found = scores(history.trials.values(), spec.objective, spec.seeds)
+    return [history.trials[number] for number in found[0].trials] if found else []
 
 
 def _suggest(spec: SweepSpec, history: History, count: int, search: _Search) -> list[Suggestion]:
