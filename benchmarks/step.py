@@ -1,100 +1,125 @@
-"""The trainer's step ÷ a bare hand-written loop of the same model, one process: `python benchmarks/step.py`.
+"""The trainer's step ÷ a bare hand-written loop of the same network, one process: `python -m benchmarks.step`.
 
-Both train on digits, in pairs that alternate; each sample is the mean step over ten epochs, from the end
-of an epoch's first step to the end of its last, so that evaluation counts for neither.
+A sample is the mean step of some epochs, from the end of an epoch's first step to the end of its last, so
+that evaluation counts for neither. On a GPU there is a network in bfloat16 beside the others.
 """
 
-import statistics
-import time
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from benchmarks import byhand
+from benchmarks.turns import ratio, time, turns
 from hypersweep_trainer.checkpoint import Checkpoints
-from hypersweep_trainer.config import Config
+from hypersweep_trainer.config import Config, Place
 from hypersweep_trainer.data import load
 from hypersweep_trainer.output import Silence
-from hypersweep_trainer.rank import Alone
+from hypersweep_trainer.rank import Ranks, join
 from hypersweep_trainer.train import train
 from hypersweep_trainer.writer import Writer
 
-PAIRS = 40
-EPOCHS = 10
-STEPS = 17  # an epoch of digits in batches of 64
-ENVIRONMENT = {
-    "HYPERSWEEP_TRAINER": f'{{"epochs": {EPOCHS}, "batch_size": 64, "hidden": [128], "threads": 1}}',
-    "HYPERSWEEP_SEED": "1",
-}
+BAR = 1.03
+IMAGES = {"data": "synthetic_images", "model": "cnn"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What both sides train, with so many epochs in a sample."""
+
+    name: str
+    options: Mapping[str, Any]
+    network: Callable[[], nn.Module]
+    cast: Callable[[], AbstractContextManager[object]] = nullcontext
+    layout: torch.memory_format = torch.contiguous_format
+
+
+CASES = (
+    Case("MLP 64-128-10 on digits, batch 64", {"hidden": [128], "batch_size": 64, "epochs": 10}, byhand.mlp),
+    Case(
+        "three convolutions of 32×32 colour images, batch 64",
+        {**IMAGES, "synthetic_rows": 1000, "width": 16, "batch_size": 64, "epochs": 2},
+        lambda: byhand.conv(16),
+    ),
+    Case(
+        "transformer of 4 layers and 128 units on 64 characters, batch 12",
+        {"data": "markov", "synthetic_rows": 320, "depth": 4, "width": 128, "batch_size": 12, "epochs": 2},
+        lambda: byhand.Transformer(28, 64, 128, 4, 4),
+    ),
+)
+HALF = Case(
+    "the same convolutions 64 wide, batch 512, in bf16 and channels last",
+    {
+        **IMAGES, "synthetic_rows": 50_000, "width": 64, "batch_size": 512, "epochs": 2, "precision": "bf16",
+        "channels_last": True,
+    },
+    lambda: byhand.conv(64),
+    lambda: torch.autocast("cuda", torch.bfloat16),
+    torch.channels_last,
+)  # fmt: skip
 
 
 class Stopwatch(Silence):
     """Adds up the time from each epoch's first step to its last."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._began = 0.0
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self.seconds, self.count = 0.0, 0
+        self._steps, self._device, self._began = steps, device, 0.0
 
     def beat(self, step: int) -> None:
-        if step % STEPS == 1:
-            self._began = time.perf_counter()
-        elif step % STEPS == 0:
-            self.seconds += time.perf_counter() - self._began
+        if step % self._steps == 1:
+            self._began = byhand.now(self._device)
+        elif step % self._steps == 0:
+            self.seconds += byhand.now(self._device) - self._began
+            self.count += self._steps - 1
 
 
-def ours() -> float:
+def ours(options: Mapping[str, Any], ranks: Ranks, **more: str) -> float:
     """Seconds of a step of the trainer's own loop."""
-    watch, config = Stopwatch(), Config.read(ENVIRONMENT)
-    checkpoints = Checkpoints([], "", Writer(print))
-    outcome = train(config, Alone(torch.device("cpu")), watch, checkpoints, lambda: False)
-    assert outcome.step == EPOCHS * STEPS, outcome
-    return watch.seconds / EPOCHS / (STEPS - 1)
+    config = Config.read({"HYPERSWEEP_TRAINER": json.dumps({"save_model": False, **options}), **more})
+    watch = Stopwatch(-(-len(load(config, ranks.device).train) // config.batch), ranks.device)
+    outcome = train(config, ranks, watch, Checkpoints([], "", Writer(print)), lambda: False)
+    assert outcome.status == "done", outcome
+    return watch.seconds / watch.count
 
 
-def bare() -> float:
+def bare(case: Case, device: torch.device, groups: int) -> float:
     """Seconds of a step of a loop as one writes it by hand."""
-    data = load(Config.read(ENVIRONMENT), torch.device("cpu")).train
-    x, y = data.x, data.y
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LayerNorm(128), nn.GELU(), nn.Linear(128, 10))
-    weights, spared = (
-        [p for p in model.parameters() if (p.ndim > 1) is decayed] for decayed in (True, False)
+    options = {"data": "digits", **case.options}
+    data = load(Config.read({"HYPERSWEEP_TRAINER": json.dumps(options)}), device).train
+    x, y = (part.contiguous() for part in data.take(torch.arange(len(data), device=device)))
+    x = x.to(memory_format=case.layout) if x.ndim == 4 else x
+    network = case.network().to(device, memory_format=case.layout)
+    return byhand.loop(network, x, y, options["batch_size"], options["epochs"], groups, cast=case.cast)
+
+
+def compare(case: Case, ranks: Ranks) -> None:
+    mine, two, one = turns(
+        lambda: ours(case.options, ranks),
+        lambda: bare(case, ranks.device, groups=2),
+        lambda: bare(case, ranks.device, groups=1),
     )
-    groups = [{"params": weights}, {"params": spared, "weight_decay": 0.0}]  # as one does, and as ours does
-    optimizer = torch.optim.AdamW(groups, lr=3e-3, fused=True)
-    seconds = 0.0
-    for _ in range(EPOCHS):
-        order, began = torch.randperm(len(y)), 0.0
-        for step, rows in enumerate(order.split(64)):
-            loss = functional.cross_entropy(model(x[rows]), y[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if step == 0:
-                began = time.perf_counter()
-        seconds += time.perf_counter() - began
-    return seconds / EPOCHS / (STEPS - 1)
+    rate = f"{case.options['batch_size'] / median(mine):.0f} samples/s"
+    print(f"{case.name}: {time(mine)} ÷ {time(two)} (AdamW of two groups) or {time(one)} (of one), {rate}")
+    print(f"  step ÷ bare loop, AdamW of two groups, as ours: {ratio(mine, two, BAR)}")
+    print(f"  step ÷ bare loop, AdamW of one group: {ratio(mine, one, BAR)}", flush=True)
 
 
-def paired(one: Callable[[], float], other: Callable[[], float]) -> list[tuple[float, float]]:
-    """Samples of both, alternating which comes first."""
-    pairs = []
-    for number in range(PAIRS):
-        first, second = (one, other) if number % 2 else (other, one)
-        times = {first: first(), second: second()}
-        pairs.append((times[one], times[other]))
-    return pairs
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "one thread of the CPU"
 
 
 def main() -> None:
+    ranks = join(Place())
+    print(f"one process on {device_name(ranks.device)}")
     torch.set_num_threads(1)
-    ours(), bare()  # imports and caches
-    pairs = paired(ours, bare)
-    ratios = [one / other for one, other in pairs]
-    low, median, high = statistics.quantiles(ratios, n=4)
-    mine, theirs = (statistics.median(times) * 1e6 for times in zip(*pairs, strict=True))
-    print(f"trainer's step ÷ bare loop: {median:.3f} (quartiles {low:.3f} to {high:.3f}, {PAIRS} pairs)")
-    print(f"medians: {mine:.0f} µs ÷ {theirs:.0f} µs; MLP 64-128-10 on digits, batch 64, one thread")
+    for case in (*CASES, HALF) if ranks.device.type == "cuda" else CASES:
+        compare(case, ranks)
 
 
 if __name__ == "__main__":

@@ -273,6 +273,20 @@ def test_the_built_in_trainer_trains(desk: Desk) -> None:
 # -- commands that only look
 
 
+def test_a_sweep_that_starts_from_one_that_never_ran_says_so(desk: Desk) -> None:
+    desk.write(
+        a_manifest(
+            objectives=[{"metric": "val_loss", "goal": "minimize"}],
+            parameters=[{"name": "lr", "float": {"min": 0.01, "max": 1}}],
+            trainer={"data": "digits", "pretrained": "sweep://base/best"},
+            trial={},
+        )
+    )
+    status, said = desk.run()
+
+    assert (1, True) == (status, "Error: pretrained: sweep base must have run here" in said), said
+
+
 def invoke(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
     result = CliRunner().invoke(cli.main, list(arguments), input=stdin)
     return result.exit_code, result.stdout, result.stderr

@@ -1,7 +1,6 @@
 """The command `hypersweep`: run a sweep here, check manifests, look at results, run the operator."""
 
 import contextlib
-import importlib.util
 import os
 import re
 import shlex
@@ -12,18 +11,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from hypersweep import api, document, drive, place, table
+from hypersweep import api, document, drive, model_cli, place, table
+from hypersweep import hyperparameters as options
 from hypersweep import run as local
 from hypersweep.journal import History, decode
 from hypersweep.reconcile import SpecChanged
 from hypersweep.store import StoreError, StoreJournal, open_store, sub
+from hypersweep.usage import Unusable, need
+from hypersweep_trainer.options import OPTIONS, near
 
-UNUSABLE = 2  # the command line or a file that it names
 SWEEP = re.compile(r"[^/]+/([^/]+/)?journal/")  # as a local run or the operator lays it out
-
-
-class Unusable(click.ClickException):
-    exit_code = UNUSABLE
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,7 +47,7 @@ def run(manifest: Path, store: str | None, parallel: int | None) -> None:
         _complain(str(manifest), error.problems)
         sys.exit(1)
     if sweep.spec.trial.command is None:
-        _need("hypersweep[trainer]", "torch", "sklearn")
+        need("hypersweep[trainer]", "torch", "sklearn")
     limit = parallel or min(sweep.spec.parallelism, _cores())
     again = shlex.join(["hypersweep", *sys.argv[1:]])
     with _explained():
@@ -108,6 +105,8 @@ def show(folder: str) -> None:
 
 
 main.add_command(show, "status")
+for command in (model_cli.predict, model_cli.evaluate, model_cli.export):
+    main.add_command(command)
 
 
 def _history(url: str) -> tuple[str, History]:
@@ -128,6 +127,21 @@ def _history(url: str) -> tuple[str, History]:
 
 
 @main.command()
+@click.argument("name", required=False)
+def hyperparameters(name: str | None) -> None:
+    """Print the options of the trainer, or all about one."""
+    out = Console(highlight=False)
+    if name is None:
+        out.print(options.every())
+        return
+    if name not in OPTIONS:
+        meant = " or ".join(near(name))
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise Unusable(f"{name} is not an option of the built-in trainer{hint}")
+    out.print(options.one(OPTIONS[name]))
+
+
+@main.command()
 def crd() -> None:
     """Print the CustomResourceDefinition of HyperSweep, for `kubectl apply -f -`."""
     from hypersweep import crd as definition  # the whole schema, which no other command needs
@@ -139,15 +153,10 @@ def crd() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def operator(arguments: tuple[str, ...]) -> None:
     """Run the Kubernetes operator."""
-    _need("hypersweep[operator]", "kopf", "kubernetes", "prometheus_client")
+    need("hypersweep[operator]", "kopf", "kubernetes", "prometheus_client")
     from hypersweep import handlers
 
     handlers.main(arguments, prog_name="hypersweep operator")
-
-
-def _need(extra: str, *packages: str) -> None:
-    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
-        raise click.ClickException(f"{', '.join(missing)} must be installed: pip install '{extra}'")
 
 
 def _text(path: Path) -> str:

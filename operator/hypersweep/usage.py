@@ -1,0 +1,17 @@
+"""How the command says that it cannot go on."""
+
+import importlib.util
+
+import click
+
+UNUSABLE = 2  # the command line or a file that it names
+
+
+class Unusable(click.ClickException):
+    exit_code = UNUSABLE
+
+
+def need(extra: str, *packages: str) -> None:
+    """Raise what ends the command when packages are not installed."""
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise click.ClickException(f"{', '.join(missing)} must be installed: pip install '{extra}'")
