@@ -58,11 +58,10 @@ def test_the_learning_rate_reads_like_this() -> None:
 
     assert [line.rstrip() for line in said.splitlines()] == [
         "lr  Learning rate at its peak; auto runs a range test first.",
-        "  Default      0.003; 0.1 with optimizer sgd; 0.01 with optimizer lamb, adagrad or rprop; "
-        "0.0003 with optimizer lion; 1 with optimizer adadelta; 0.02 with optimizer muon; "
-        "0.001 with model transformer",
+        "  Default      0.001; 0.1 with optimizer sgd; 0.01 with optimizer lamb, adagrad or rprop; "
+        "0.0003 with optimizer lion; 1 with optimizer adadelta; 0.02 with optimizer muon",
         "  Values       a number from 1e-8 to 100 or auto",
-        "  Hint         0.001 does in most cases, more in small networks. Look for the order of magnitude "
+        "  Hint         0.001 does in most cases. Look for the order of magnitude "
         "first, on a part of the data, then narrow around the best.",
         "  First sweep  {name: lr, float: {min: 1e-5, max: 0.1, scale: log}}",
         "  Shows        from the first step on",

@@ -247,7 +247,8 @@ def test_few_rows_are_learned_by_heart(options: dict[str, Any], bar: float) -> N
 def test_no_regularisation_keeps_few_rows_from_being_learned() -> None:
     config = a_config(
         data="digits", depth=4, dropout=0.5, dropconnect=0.5, stochastic_depth=0.5, l1=0.1,
-        l2=0.1, label_smoothing=0.3, weight_decay=1.0, mixup_alpha=1.0, cutmix_alpha=1.0, rotate=90.0, erase=1.0,
+        l2=0.1, label_smoothing=0.3, weight_decay=1.0, mixup_alpha=1.0, cutmix_alpha=1.0, rotate=90.0,
+        erase=1.0,
         patience=1,
     )  # fmt: skip
 

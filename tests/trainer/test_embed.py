@@ -63,8 +63,8 @@ def test_a_categorys_vector_is_as_long_as_the_root_of_their_number(categories: i
 
 @pytest.mark.parametrize(("encoder", "inputs"), [("onehot", 3 + 3 + 10), ("embedding", 3 + 2 + 4)])
 def test_the_first_layer_takes_numbers_and_encoded_categories(encoder: str, inputs: int) -> None:
-    assert linears(build(Options(cat_encoder=encoder), MIXED))[0] == (inputs, 64)
-    assert linears(build(Options(cat_encoder="embedding", emb_dim=7), MIXED))[0] == (3 + 14, 64)
+    assert linears(build(Options(width=64, cat_encoder=encoder), MIXED))[0] == (inputs, 64)
+    assert linears(build(Options(width=64, cat_encoder="embedding", emb_dim=7), MIXED))[0] == (3 + 14, 64)
 
 
 @pytest.mark.parametrize(("model", "form"), [("mlp", MIXED), ("mlp", TABLE), ("mlp", IMAGE), ("cnn", TEXT)])

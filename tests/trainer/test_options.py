@@ -164,9 +164,9 @@ def test_impacts_are_those_of_common_advice() -> None:
 
 
 def test_defaults_follow_the_choices_that_they_depend_on() -> None:
-    assert [3e-3, 0.1] == [resolve({"optimizer": name})["lr"] for name in ("adamw", "sgd")]
+    assert [1e-3, 0.1] == [resolve({"optimizer": name})["lr"] for name in ("adamw", "sgd")]
     assert 1e-3 == resolve({"model": "transformer"})["lr"]
-    assert [64, 16] == [resolve({"model": name})["width"] for name in ("mlp", "cnn")]
+    assert resolve({"model": "cnn"})["width"] < resolve({"model": "mlp"})["width"] == OPTIONS["width"].default
     assert "mse" == resolve({"data": "diabetes"})["loss"]
     assert "transformer" == resolve({"data": "markov"})["model"]
     assert ["off", "on"] == [resolve({"depth": depth})["residual"] for depth in (3, 4)]

@@ -38,7 +38,7 @@ class Checkpoints:
         self._attempts, self._pod, self._writer = attempts, pod, writer
         self._kept: list[str] = []
         self._saved = time.monotonic()
-        self._writing = 0  # handed in and not written: a store that is away must not fill the memory
+        self._unwritten: set[str] = set()  # handed in: a store that is away must not fill the memory
 
     def newest(self, identity: str) -> bytes | None:
         """The newest checkpoint of this configuration whose bytes are what its manifest says."""
@@ -61,7 +61,7 @@ class Checkpoints:
 
     def due(self, seconds: float) -> bool:
         """Whether the last one is that old; never while it is being written, nor without a store."""
-        return time.monotonic() - self._saved >= seconds and bool(self._attempts) and not self._writing
+        return time.monotonic() - self._saved >= seconds and bool(self._attempts) and not self._unwritten
 
     def save(self, state: State) -> bool:
         """Hand in a checkpoint; False when there is no store for it."""
@@ -70,7 +70,9 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save({entry.name: getattr(state, entry.name) for entry in fields(state)}, buffer)
         data = buffer.getvalue()
-        name = f"{CHECKPOINTS}/{state.step:012d}-{len(state.rows):06d}-{self._pod}"
+        # Two stages of a run may be as far; a pod's names are written by nobody else.
+        place = f"{state.step:012d}-{len(state.rows):06d}-{state.identity[:12]}-{self._pod}"
+        name = f"{CHECKPOINTS}/{place}"
         manifest = {
             "key": f"{name}.pt",
             "size": len(data),
@@ -79,7 +81,7 @@ class Checkpoints:
             "identity": state.identity,
             "time": time.time(),
         }
-        self._writing += 1
+        self._unwritten.add(name)
         self._writer.put(lambda: self._write(name, data, json.dumps(manifest).encode()))
         self._saved = time.monotonic()
         return True
@@ -87,18 +89,19 @@ class Checkpoints:
     def _write(self, name: str, data: bytes, manifest: bytes) -> None:
         own = self._attempts[-1]
         own.write(f"{name}.pt", data)
-        own.write_once(f"{name}.json", manifest)
-        self._writing -= 1
-        self._kept.append(name)
+        own.write(f"{name}.json", manifest)
+        self._unwritten.discard(name)
+        if name not in self._kept:  # what a store refused half-way is done again from the start
+            self._kept.append(name)
         while len(self._kept) > KEPT:
             own.delete(f"{self._kept[0]}.json")  # before its data: a manifest never points to nothing
             own.delete(f"{self._kept[0]}.pt")
             del self._kept[0]
 
 
-def read(data: bytes, device: torch.device) -> State:
-    """The state in a checkpoint's bytes, its tensors on the device."""
-    return State(**torch.load(io.BytesIO(data), map_location=device, weights_only=True))
+def read(data: bytes) -> State:
+    """The state in a checkpoint, on the CPU: network and optimizer put each part where they have it."""
+    return State(**torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
 
 
 def _whole(store: Store, key: str, identity: str) -> bytes | None:

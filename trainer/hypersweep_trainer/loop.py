@@ -12,6 +12,7 @@ from hypersweep_trainer import check, loss, metric
 from hypersweep_trainer.checkpoint import Checkpoints, State
 from hypersweep_trainer.config import Config, maximized
 from hypersweep_trainer.data import Data
+from hypersweep_trainer.data.raw import Rows
 from hypersweep_trainer.learner import Learner
 from hypersweep_trainer.model import Network
 from hypersweep_trainer.model.pretrain import Stage
@@ -56,6 +57,7 @@ class Loop:
         self._wanted = {*options.metrics, *(goal.metric for goal in config.goals)}
         self._best: dict[str, Tensor] | None = None  # weights of the best epoch, where they are wanted
         self._errors: dict[str, float] = {}
+        self._best_errors: dict[str, float] = {}
         self._resumed: int | None = None
         self._saved = False  # whether a checkpoint holds the step at which it was stopped
         self._lap = Lap(0, 0.0)
@@ -66,7 +68,8 @@ class Loop:
             self.learner.thaw()
         self.learner.restore(state)
         self._patience.restore(state.parts["patience"])
-        self._best, self._resumed = state.parts.get("best"), state.step
+        self._best, self._best_errors = state.parts.get("best"), state.parts.get("errors", {})
+        self._resumed = state.step
         self._output.say(f"going on after step {state.step}")
 
     def run(self) -> Outcome:
@@ -81,7 +84,7 @@ class Loop:
                 learner.thaw()
             if not self._epoch(epoch):
                 return self._ended("stopped", f"stopped on request after step {learner.step}")
-            metrics = self._measured(epoch)
+            metrics = self._measured()
             if reason := check.trouble(metrics, self._first_loss, learner.step, epoch):
                 return self._ended("infeasible", reason)
             self._report(epoch, metrics)
@@ -119,23 +122,18 @@ class Loop:
             return Wish.STOP
         return Wish.SAVE if self._options.checkpoint_epochs and self._checkpoints.due(LONG) else Wish.GO
 
-    def _measured(self, epoch: int) -> dict[str, float]:
+    def _measured(self) -> dict[str, float]:
         """The metrics of an epoch, the same on every rank."""
-        learner, data = self.learner, self._data
+        learner = self.learner
         metrics = {"train_loss": float(self._ranks.sum(learner.losses)) / self._count}
         learner.losses.zero_()
         self._errors = {}
         if not self._final:
             return metrics
         with learner.measured() as network:
-            metrics |= self._evaluated(network, "val", epoch)
-            if data.test is not None and epoch == self._options.epochs:
-                metrics |= self._evaluated(network, "test", epoch)
-        return metrics
+            return metrics | self._evaluated(network, "val", self._data.val)
 
-    def _evaluated(self, network: nn.Module, prefix: str, epoch: int) -> dict[str, float]:
-        part = self._data.val if prefix == "val" else self._data.test
-        assert part is not None
+    def _evaluated(self, network: nn.Module, prefix: str, part: Rows) -> dict[str, float]:
         found = metric.evaluate(network, part, self._data, self._ranks, prefix, self.rule, self._wanted)
         self._errors |= found.errors
         return found.values
@@ -169,16 +167,15 @@ class Loop:
         }
         if self._ranks.device.type == "cuda":
             found["device_memory_bytes"] = float(torch.cuda.max_memory_allocated(self._ranks.device))
-        return found
+        return {name: value for name, value in found.items() if math.isfinite(value)}  # fp16 skips steps
 
     def _judge(self, metrics: Mapping[str, float]) -> None:
         """Whether this epoch was better than all before, for the end and for the learning rate."""
         if not self._final:
             return
         self.learner.plateau.observe(metrics["val_loss"])
-        value = metrics.get(self._monitor, metrics["val_loss"])
-        if self._patience.observe(value) and self._options.restore_best:
-            self._best = self.learner.weights()
+        if self._patience.observe(metrics[self._monitor]) and self._options.restore_best:
+            self._best, self._best_errors = self.learner.weights(), self._errors
 
     def _save(self, epoch: int) -> None:
         options = self._options
@@ -191,7 +188,7 @@ class Loop:
     def _checkpoint(self, losses: list[float]) -> bool:
         parts: dict[str, Any] = {"patience": self._patience.state()}
         if self._best is not None:
-            parts["best"] = self._best
+            parts["best"], parts["errors"] = self._best, self._best_errors
         return self._checkpoints.save(self.learner.state(losses, parts))
 
     def _end(self) -> Outcome:
@@ -200,10 +197,14 @@ class Loop:
         if self._best is not None:
             learner.network.load_state_dict(self._best)
             best = learner.rows[self._patience.best_epoch - 1]
-            learner.rows.append({**best, "step": learner.step, "epoch": len(learner.rows)})
-            self._errors = {}  # they are the last epoch's
+            learner.rows.append({**best, "step": learner.step, "epoch": len(learner.rows), "again": True})
+            self._errors = self._best_errors
         elif learner.average is not None:
             learner.network.load_state_dict(learner.weights())
+        if self._data.test is not None and self._final:  # of the weights that are kept
+            found = self._evaluated(learner.network, "test", self._data.test)
+            learner.rows[-1] = {**learner.rows[-1], "metrics": {**learner.rows[-1]["metrics"], **found}}
+            self._output.row(learner.rows[-1])
         return self._ended("done")
 
     def _ended(self, status: str, reason: str = "") -> Outcome:

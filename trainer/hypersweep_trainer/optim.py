@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Rprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, NAdam, Optimizer, RAdam, RMSprop, Rprop
 
+from hypersweep_trainer.adamw import AdamW
 from hypersweep_trainer.options import Options
 
 Group = dict[str, Any]
@@ -28,7 +29,8 @@ def optimizer(options: Options, network: nn.Module, levels: Mapping[str, int]) -
         made = _muon(options, named, levels, network)
     else:
         made = _rule(options, groups(options, named, levels))
-    made.register_load_state_dict_pre_hook(_with_own_flags)
+    if not isinstance(made, AdamW):
+        made.register_load_state_dict_pre_hook(_with_own_flags)
     return made
 
 
@@ -99,7 +101,9 @@ def _rule(options: Options, groups: list[Group]) -> Optimizer:
             from timm.optim.lion import Lion
 
             return Lion(groups, betas=betas, **how)
-    return AdamW(groups, betas=betas, eps=eps, **how)
+    if options.precision == "fp16":  # it takes the scale of gradients into account without waiting for them
+        return torch.optim.AdamW(groups, betas=betas, eps=eps, **how)
+    return AdamW(groups, betas, eps)
 
 
 def implementation(name: str, groups: list[Group]) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def summary(name: str, rows: Sequence[Mapping[str, Any]], config: Config) -> dic
         case "best":
             value = best
         case "mean":
-            value = math.fsum(values[-int(count) :]) / len(values[-int(count) :])
+            once = [row["metrics"][name] for row in rows if name in row["metrics"] and "again" not in row]
+            value = math.fsum(once[-int(count) :]) / len(once[-int(count) :])
         case _:
             value = values[-1]
     at = values.index(best)

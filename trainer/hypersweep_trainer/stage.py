@@ -11,6 +11,7 @@ from hypersweep_trainer.counter import draw
 from hypersweep_trainer.data import Data
 from hypersweep_trainer.loop import Loop
 from hypersweep_trainer.model import Network, pretrain
+from hypersweep_trainer.model.sync import synchronise
 from hypersweep_trainer.output import Output
 from hypersweep_trainer.rank import Ranks
 from hypersweep_trainer.result import Outcome
@@ -43,12 +44,14 @@ def first(
         return None
     torch.default_generator.manual_seed(draw(config.seed, "first stage"))
     stage = pretrain.stage(options, data.form, data.finish, ranks.device)
+    if options.sync_bn:
+        synchronise(stage.network, ranks.device)
     before = config.changed(epochs=options.pretrain_epochs, **OFF)
     data = replace(data, train=data.unlabelled)
     loop = Loop(before, data, ranks, stage.network.to(ranks.device), output, checkpoints, should_stop, stage)
     saved = ranks.spread(checkpoints.newest(loop.learner.identity))
     if saved is not None:
-        loop.restore(read(saved, ranks.device))
+        loop.restore(read(saved))
     outcome = loop.run()
     if outcome.status != "done":
         return outcome

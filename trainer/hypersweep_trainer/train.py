@@ -55,12 +55,12 @@ def train(
         start = check.start_of(config, data, verdicts, ranks.device)
         loop = Loop(config, data, ranks, network, output, checkpoints, should_stop, first_loss=start)
     if state is not None:
-        loop.restore(read(state, ranks.device))
+        loop.restore(read(state))
     outcome = loop.run()
     if outcome.status != "stopped":
         later = check.after(config, data, loop.learner.network, outcome, ranks.device)
         outcome = replace(outcome, checks={**verdicts, **later})
-    if outcome.status == "done" and config.options.save_model:
+    if outcome.status == "done" and config.options.save_model and ranks.rank == 0:
         outcome = replace(outcome, model=saved.files(config, data, loop.learner.network))
     return outcome
 

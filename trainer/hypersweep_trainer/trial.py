@@ -84,6 +84,8 @@ def _trained(
 def give_up(report: Report | Silence, config: Config, word: str) -> None:
     """End this process for another rank's failure, unless it notices by itself: it may wait for that rank."""
     time.sleep(NOTICE)
+    if word.startswith(EXHAUSTED):
+        os._exit(report.finish(Outcome(config, "infeasible", reason=word)))
     report.fail(word, config)
     os._exit(contract.EXIT_ERROR)
 

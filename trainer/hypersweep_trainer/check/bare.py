@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import nn
 
 from hypersweep_trainer import model
 from hypersweep_trainer.augment import SWITCHES
@@ -27,7 +26,7 @@ def bare(config: Config, **but: Any) -> Config:
     return config.changed(**{**OFF, **but})
 
 
-def built(config: Config, data: Data, device: torch.device) -> nn.Module:
+def built(config: Config, data: Data, device: torch.device) -> model.Network:
     """A network of its own with the first weights of training."""
     torch.default_generator.manual_seed(draw(config.seed, "model"))
     return model.build(config.options, data.form).to(device)

@@ -34,7 +34,7 @@ BARS = {
 }
 LITTLE = 0.25  # the share of a guess's loss above which next to nothing was learned
 DRAWS = 64  # of rare noise, until it shows
-ROUNDED = 1 + 1e-4  # what sums in another order cannot come to
+ROUNDED = 1e-4  # the share of a loss that sums in another order cannot come to
 PULLS = ("l1", "l2", "weight_decay")  # what acts on weights, and not on rows
 
 
@@ -43,7 +43,7 @@ class Few:
 
     def __init__(self, config: Config, data: Data, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device
-        self._learned: nn.Module | None = None
+        self._learned: model.Network | None = None
 
     def overfit(self) -> Verdict:
         """Whether the loss on few rows falls to nothing, and stays there when they are taken anew."""
@@ -57,16 +57,16 @@ class Few:
         words = f"the loss on {len(rows)} rows is {again:.2g} after {steps} steps"
         if learned < wanted and not again < wanted:
             return fail(again, wanted, f"{words}, but was {learned:.2g} before: rows come with other targets")
-        if not again < LITTLE * guess:
-            worse = f"{words}, but should be below {wanted:.2g}"
-            return fail(again, wanted, f"{worse}: look at the network, its first weights and the targets")
         if again < wanted:
             self._learned = network
             return ok(again, wanted, words)
-        return hint(again, wanted, f"{words}: the network is small, or learns slowly")
+        words = f"{words}, but should be below {wanted:.2g}"
+        if again < LITTLE * guess:
+            return hint(again, wanted, f"{words}: the network is small, or learns slowly")
+        return fail(again, wanted, f"{words}: too small a network, wrong first weights, or wrong targets")
 
     def regularisation(self) -> Verdict:
-        """Each regulariser that is on makes a loss of the same weights higher, or moves the weights."""
+        """Each regulariser that is on changes a loss of the same weights, or the weights."""
         on = regularisers(self._config)
         if self._learned is None or not on:
             return {}
@@ -76,7 +76,7 @@ class Few:
             return fail(len(dead), 0, f"{', '.join(dead)}: changes nothing, neither a loss nor a weight")
         return ok(0, 0, f"felt: {', '.join(on)}")
 
-    def _felt(self, name: str, one: Config, learned: nn.Module) -> bool:
+    def _felt(self, name: str, one: Config, learned: model.Network) -> bool:
         """Whether a configuration's one regulariser does anything."""
         if name in PULLS:
             return _pulls(one, learned)
@@ -86,7 +86,7 @@ class Few:
         network = built(one, data, self._device).train()
         adopt(network, learned.state_dict())
         losses = (_disturbed(one, data, network, rows, number) for number in range(DRAWS))
-        return any(found > without * ROUNDED for found in losses)
+        return any(abs(found - without) > ROUNDED * without for found in losses)
 
 
 def _distinct(data: Data, device: torch.device) -> Tensor:
@@ -118,7 +118,7 @@ def _loss(network: nn.Module, rule: Loss, x: Tensor, y: Tensor) -> float:
     return float(rule.mean(network(x), y))
 
 
-def _pulls(config: Config, network: nn.Module) -> bool:
+def _pulls(config: Config, network: model.Network) -> bool:
     """Whether a step without a gradient of the loss moves weights; float64 sees the weakest pull."""
     network = copy.deepcopy(network).double()
     before = [weight.detach().clone() for weight in network.parameters()]
@@ -130,7 +130,7 @@ def _pulls(config: Config, network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _disturbed(config: Config, data: Data, network: nn.Module, rows: Tensor, number: int) -> float:
+def _disturbed(config: Config, data: Data, network: model.Network, rows: Tensor, number: int) -> float:
     """The loss with one draw of what makes noise, or other targets."""
     options = config.options
     rule = loss.build(options, data.form, data.frequencies)

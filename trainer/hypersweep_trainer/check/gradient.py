@@ -13,8 +13,9 @@ from hypersweep_trainer.config import Config
 from hypersweep_trainer.data import Data
 
 ROWS, WEIGHTS = 8, 20
-WIDTH = 1e-6  # of a weight to each side, between two losses
+WIDTHS = (1e-6, 1e-7)  # of a step to each side; the second where a loss bends within the first
 WRONG = 1e-4  # relative error of a slope
+KINK = 1e-2  # the same between the slopes to both sides of a weight
 LEAST = 1e-3  # what a slope counts as at least: float64 sees a smaller one's error no better
 
 
@@ -29,14 +30,19 @@ def gradient(config: Config, data: Data, device: torch.device) -> Verdict:
         return rule.mean(network(x), y)
 
     parameters = [p for p in network.parameters() if p.requires_grad]
-    slopes = torch.autograd.grad(measure(), parameters, allow_unused=True)
-    used = [(p, slope) for p, slope in zip(parameters, slopes, strict=True) if slope is not None]
+    total = measure()
+    slopes = torch.autograd.grad(total, parameters, allow_unused=True)
+    used = [
+        (p.data.view(-1), slope.flatten())
+        for p, slope in zip(parameters, slopes, strict=True)
+        if slope is not None
+    ]
     worst = 0.0
     for number in range(WEIGHTS):
-        parameter, slope = used[number * len(used) // WEIGHTS]
-        steepest = slope.abs().flatten().topk(min(WEIGHTS, slope.numel())).indices
+        weights, slope = used[number * len(used) // WEIGHTS]
+        steepest = slope.abs().topk(min(WEIGHTS, len(slope))).indices
         place = int(steepest[number % len(steepest)])
-        worst = max(worst, _error(parameter, place, float(slope.flatten()[place]), measure))
+        worst = max(worst, _error(weights, place, float(slope[place]), float(total.detach()), measure))
     words = f"of {WEIGHTS} slopes the worst is {worst:.2g} off from finite differences"
     if worst < WRONG:
         return ok(worst, WRONG, words)
@@ -48,23 +54,18 @@ def _double(part: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _error(parameter: Tensor, place: int, slope: float, measure: Callable[[], Tensor]) -> float:
-    """How far a slope is off, as a share; 0 where the loss has a kink, and no width tells its slope."""
-    weights = parameter.view(-1)
-    numeric = _difference(weights, place, WIDTH, measure)
-    least = max(abs(slope), abs(numeric), LEAST)
-    error = abs(slope - numeric) / least
-    if error < WRONG:
-        return error
-    wider = _difference(weights, place, 10 * WIDTH, measure)
-    return error if abs(wider - numeric) / least < WRONG else 0.0
-
-
-def _difference(weights: Tensor, place: int, width: float, measure: Callable[[], Tensor]) -> float:
-    kept = float(weights[place])
-    weights[place] = kept + width
-    above = float(measure())
-    weights[place] = kept - width
-    below = float(measure())
-    weights[place] = kept
-    return (above - below) / (2 * width)
+def _error(weights: Tensor, place: int, slope: float, at: float, measure: Callable[[], Tensor]) -> float:
+    """How far a slope of the loss `at` some weights is off, as a share; nothing is said of kinks."""
+    kept, errors = float(weights[place]), []
+    for width in WIDTHS:
+        weights[place] = kept + width
+        right = (float(measure()) - at) / width
+        weights[place] = kept - width
+        left = (at - float(measure())) / width
+        weights[place] = kept
+        least = max(abs(slope), abs(left + right) / 2, LEAST)
+        beyond = abs(slope - (left + right) / 2) - abs(left - right) / 2
+        errors.append(max(beyond, 0.0) / least if abs(left - right) < KINK * least else 0.0)
+        if errors[-1] < WRONG:
+            break
+    return min(errors)

@@ -29,9 +29,14 @@ def chance(options: Options, data: Data, device: torch.device) -> float:
     """
     if data.form.target in ("classification", "tokens"):
         return _equal(options, _classes(data))
-    _, y = taken(data, spread(data, ROWS, device))
+    _, y = taken(data, spread(data, _enough(data), device))
     scaled = data.form.target == "regression" and options.target_norm != "none"
     return _blind(_rule(options, data), data.form, y - y.mean() if scaled else y)
+
+
+def _enough(data: Data) -> int:
+    """Rows that tell a loss: of numbers far more, where few of them may hold most of the squares."""
+    return MANY if data.form.task == "tabular" and data.form.target == "regression" else ROWS
 
 
 def _equal(options: Options, classes: int) -> float:
@@ -42,7 +47,7 @@ def _equal(options: Options, classes: int) -> float:
         case "hinge":
             return 1 - 1 / classes
         case "focal":
-            return (1 - 1 / classes) ** options.focal_gamma * math.log(classes)
+            return float((1 - 1 / classes) ** options.focal_gamma) * math.log(classes)
     return math.log(classes)
 
 
@@ -59,13 +64,14 @@ def _blind(rule: Loss, form: Form, y: Tensor) -> float:
     """The mean loss where every output is 0; of classes any row tells it."""
     y = y if form.target in ("regression", "reconstruction") else y[:1]
     shape = tuple(y.shape) if form.target == "reconstruction" else (*y.shape, form.outputs)
-    return float(rule.plain(torch.zeros(shape, device=y.device), y).mean())
+    losses: Tensor = rule.plain(torch.zeros(shape, device=y.device), y)
+    return float(losses.mean())
 
 
 def first_loss(network: nn.Module, options: Options, data: Data, device: torch.device) -> Verdict:
     """The targets are such that a guess has the loss of a guess, and the network is as bad as that."""
     form, rule, guess = data.form, _rule(options, data), chance(options, data, device)
-    x, y = taken(data, spread(data, ROWS, device))
+    x, y = taken(data, spread(data, _enough(data), device))
     if form.target in ("classification", "tokens") and not 0 <= int(y.min()) <= int(y.max()) < form.outputs:
         ends = f"from 0 to {form.outputs - 1}, but are from {int(y.min())} to {int(y.max())}"
         return fail(math.nan, guess, f"targets must be {ends}: look at the labels")

@@ -111,7 +111,8 @@ def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
     classes = raw.labels[places.train] if raw.target == "classification" else None
     scaling, scaled = _scaled(raw, places, options)
     whole = places
-    if options.pretrain != "none":  # inputs are encoded once, for both stages
+    # Inputs are encoded once, for both stages; but a category's mean target is made of the labels in use.
+    if options.pretrain != "none" and options.cat_encoder != "target":
         whole = split.rows(len(raw.labels), raw.labels, replace(options, subset_fraction=1.0), 1.0)
     parts = _parts(scaled, whole, options, torch.device(device), final)
     picked = torch.from_numpy(np.searchsorted(whole.train, places.train)).to(device)

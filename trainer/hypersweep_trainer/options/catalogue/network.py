@@ -220,7 +220,6 @@ ROWS = (
         "fastai, sigmoid_range",
         (
             "trainer/test_data.py::test_the_output_range_is_told_in_scaled_units",
-            "trainer/test_data.py::test_an_output_range_that_has_no_logarithm_is_refused",
             "trainer/test_model.py::test_a_sigmoid_holds_predictions_in_their_range",
             "trainer/test_model.py::test_an_output_range_needs_numbers_to_predict",
             "trainer/test_options.py::test_what_is_wrong_is_told_in_words_that_name_the_option",
