@@ -1,4 +1,4 @@
-"""Networks and training loops as one writes them by hand for one problem: what the trainer is compared with."""
+"""Networks and loops as one writes them by hand for one problem: what the trainer is compared with."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The trainer's step ÷ a bare hand-written loop of the same network, one process: `python -m benchmarks.step`.
+"""The trainer's step ÷ a bare hand-written loop of the same network, one process: `-m benchmarks.step`.
 
 A sample is the mean step of some epochs, from the end of an epoch's first step to the end of its last, so
 that evaluation counts for neither. On a GPU there is a network in bfloat16 beside the others.
