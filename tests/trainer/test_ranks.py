@@ -87,6 +87,20 @@ def test_ranks_that_are_asked_to_stop_end_at_one_step_and_go_on_exactly(whole: P
     assert left(whole, "result.json")["metrics"] == left(tmp_path, "result.json", 1)["metrics"]
 
 
+def test_a_trial_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    options = {**LONG, "epochs": 2, "crop_pad": 1, "mixup_alpha": 0.2}
+    train(an_environment(tmp_path / "whole", options))
+    train(an_environment(tmp_path / "parted", options), lambda: True)
+
+    assert 0 == start(a_group(tmp_path / "parted", options, attempt=1)).wait(timeout=200)
+    assert left(tmp_path / "parted", "result.json", 1)["resumedFrom"] >= 1
+    for (step, expected), (same, found) in zip(
+        curve(tmp_path / "whole"), curve(tmp_path / "parted", 0, 1), strict=True
+    ):
+        assert step == same
+        assert pytest.approx(expected, abs=1e-5) == found
+
+
 def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_repeats_nothing_before_it(
     tmp_path: Path,
 ) -> None:

@@ -20,7 +20,7 @@ from hypersweep_trainer.counter import draw
 from hypersweep_trainer.data import Data
 from hypersweep_trainer.model import transfer
 from hypersweep_trainer.model.pretrain import Stage
-from hypersweep_trainer.options import Options
+from hypersweep_trainer.options import OPTIONS, Options
 from hypersweep_trainer.options.facts import ARCHITECTURES
 from hypersweep_trainer.order import least
 from hypersweep_trainer.penalty import Penalty
@@ -244,6 +244,12 @@ def _generator(device: torch.device) -> torch.Generator:
 
 def identity(config: Config, data: Data, stage: str = "") -> str:
     """Equal for runs that compute the same, so that one may go on from the other's checkpoint."""
-    facts = [dict(config.resolved), config.seed, config.fraction, data.digest, data.split_digest]
+    facts: list[object] = [_lasting(config), config.seed, config.fraction, data.digest, data.split_digest]
     facts += [config.pretrained, stage, config.batch]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _lasting(config: Config) -> dict[str, object]:
+    """The resolved options, but for those that stand there only because there are several ranks."""
+    usual = {name for name, option in OPTIONS.items() if "ranks" in option.conditions}
+    return {n: v for n, v in config.resolved.items() if n not in usual or v != OPTIONS[n].default}
