@@ -63,9 +63,8 @@ def adamw(model: nn.Module, groups: int) -> AdamW:
     """With the weight decay of matrices alone in two groups, or of all in one, which is faster."""
     if groups == 1:
         return AdamW(model.parameters(), lr=1e-3, fused=True)
-    decayed, spared = (
-        [p for p in model.parameters() if (p.ndim > 1) is decayed] for decayed in (True, False)
-    )
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    spared = [p for p in model.parameters() if p.ndim == 1]
     return AdamW([{"params": decayed}, {"params": spared, "weight_decay": 0.0}], lr=1e-3, fused=True)
 
 

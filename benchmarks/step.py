@@ -94,7 +94,7 @@ def bare(case: Case, device: torch.device, groups: int) -> float:
     data = load(Config.read({"HYPERSWEEP_TRAINER": json.dumps(options)}), device).train
     x, y = (part.contiguous() for part in data.take(torch.arange(len(data), device=device)))
     x = x.to(memory_format=case.layout) if x.ndim == 4 else x
-    network = case.network().to(device, memory_format=case.layout)
+    network = case.network().to(device).to(memory_format=case.layout)
     return byhand.loop(network, x, y, options["batch_size"], options["epochs"], groups, cast=case.cast)
 
 
@@ -104,8 +104,9 @@ def compare(case: Case, ranks: Ranks) -> None:
         lambda: bare(case, ranks.device, groups=2),
         lambda: bare(case, ranks.device, groups=1),
     )
-    rate = f"{case.options['batch_size'] / median(mine):.0f} samples/s"
-    print(f"{case.name}: {time(mine)} ÷ {time(two)} (AdamW of two groups) or {time(one)} (of one), {rate}")
+    rates = [f"{case.options['batch_size'] / median(found):.0f}" for found in (mine, two, one)]
+    print(f"{case.name}: {time(mine)} ÷ {time(two)} (AdamW of two groups) or {time(one)} (of one)")
+    print(f"  samples/s: {rates[0]} ÷ {rates[1]} or {rates[2]}")
     print(f"  step ÷ bare loop, AdamW of two groups, as ours: {ratio(mine, two, BAR)}")
     print(f"  step ÷ bare loop, AdamW of one group: {ratio(mine, one, BAR)}", flush=True)
 

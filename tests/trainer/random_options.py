@@ -9,13 +9,13 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from hypersweep import contract
-from hypersweep_trainer.options import OPTIONS, check, resolve
+from hypersweep_trainer.options import OPTIONS, check, facts, resolve
 from hypersweep_trainer.options.option import Option
 from tests.trainer.runs import an_environment, curve, left, message, stop_after, train
 
@@ -45,26 +45,23 @@ DATA: Mapping[str, Sequence[Mapping[str, Any]]] = {
 }
 LEFT_OUT = (  # they choose the data, need files or other ranks, or cost seconds
     "data", "task", "target", "format", "label", "features", "categorical", "tokenizer", "cache_dir",
-    "resident",
-    "loader_workers", "compile", "threads",
+    "resident", "loader_workers", "compile", "threads",
 )  # fmt: skip
-REPRESENTATIVE: Mapping[str, Sequence[Any]] = {  # where the table's own are large or few
+REPRESENTATIVE: Mapping[str, Sequence[Any]] = {  # where the table's own are large, few, or ask for more rows
     "model": ("mlp", "cnn", "transformer"), "hidden": ([5], [8, 3, 4]), "width": (2, 16), "depth": (1, 3),
     "epochs": (1, 2), "batch_size": (1, 64), "base_batch": (1, 256), "context": (4, 16),
-    "synthetic_rows": (40, 100),
-    "synthetic_seed": (0, 7), "split_seed": (0, 7), "subset_fraction": (0.1, 0.5), "val_fraction": (0.05,
-    0.4),
-    "test_fraction": (0.0, 0.4), "folds": (0, 2, 3), "fold": (0, 1), "metrics": ([],), "image_size": (4, 16),
-    "test_size": (4, 16), "emb_dim": (1, 16), "quantiles": (10, 100_000), "grad_accum": (1, 5),
-    "kernel": (1, 4),
-    "aspp_rates": ([], [1, 9]), "dilation": (1, 9), "heads": (1, 5), "mlp_ratio": (0.25, 4.0), "patch": (1,
-    9),
-    "norm_groups": (1, 16), "output_range": ([-1000.0, 1000.0], [0.0, 1.0]), "pretrained": ("",),
-    "freeze": ([],),
-    "pretrain_epochs": (1, 2), "repeated_augmentation": (1, 16), "unfreeze_epoch": (0, 2), "patience": (0, 1),
-    "preset": ("none", "scratch", "mlp-table", "cnn-image", "transformer-text"), "step_every": (1, 2),
-    "plateau_patience": (0, 1), "checks": ("off", "warn"), "log_steps": (0, 1), "missing": ("median", "mean"),
-    "checkpoint_epochs": (0, 1), "checkpoint_seconds": (0.0, 10.0),
+    "synthetic_rows": (40, 100), "synthetic_seed": (0, 7), "split_seed": (0, 7),
+    "subset_fraction": (0.1, 0.5), "val_fraction": (0.05, 0.4), "test_fraction": (0.0, 0.4),
+    "folds": (0, 2, 3), "fold": (0, 1), "metrics": ([],), "missing": ("median", "mean"),
+    "image_size": (4, 16), "test_size": (4, 16), "emb_dim": (1, 16), "quantiles": (10, 100_000),
+    "kernel": (1, 4), "dilation": (1, 9), "aspp_rates": ([], [1, 9]), "heads": (1, 5),
+    "mlp_ratio": (0.25, 4.0), "patch": (1, 9), "norm_groups": (1, 16),
+    "output_range": ([-1000.0, 1000.0], [0.0, 1.0]), "pretrained": ("",), "freeze": ([],),
+    "unfreeze_epoch": (0, 2), "pretrain": ("none", "autoencoder", "masked", "lm"), "pretrain_epochs": (1, 2),
+    "patience": (0, 1), "preset": ("none", "scratch", "mlp-table", "cnn-image", "transformer-text"),
+    "grad_accum": (1, 5), "repeated_augmentation": (1, 16), "step_every": (1, 2), "plateau_patience": (0, 1),
+    "checks": ("off", "warn"), "log_steps": (0, 1), "checkpoint_epochs": (0, 1),
+    "checkpoint_seconds": (0.0, 10.0),
 }  # fmt: skip
 
 
@@ -84,14 +81,16 @@ class Sweep:
 
 
 def a_sweep(task: str, random: Random) -> Sweep:
-    """Twenty options, one of each group at least that can have an effect beside the others."""
+    """Twenty options, one of each group at least that can have an effect on the data, beside some others."""
     sweep = Sweep({**random.choice(DATA[task]), **SMALL}, {})
     names = [name for name in OPTIONS if name not in LEFT_OUT]
     random.shuffle(names)
-    for name in names[-len(names) // 4 :]:  # those that sweeping comes to last
-        sweep = fixing(sweep, name, random)
-    for group in dict.fromkeys(option.group for option in OPTIONS.values()):
+    for group in reversed(
+        dict.fromkeys(option.group for option in OPTIONS.values())
+    ):  # the most demanding first
         sweep = sweeping(sweep, [name for name in names if OPTIONS[name].group == group], random, 1)
+    for name in names[-len(names) // 4 :]:  # those that sweeping comes to last
+        sweep = sweep if name in sweep.swept else fixing(sweep, name, random)
     return sweeping(sweep, names, random, SWEPT - len(sweep.swept))
 
 
@@ -99,7 +98,7 @@ def fixing(sweep: Sweep, name: str, random: Random) -> Sweep:
     """The sweep with an option fixed, or as it was where the table refuses all values."""
     found = values(OPTIONS[name], random)
     random.shuffle(found)
-    tried = (admitted(replace(sweep, fixed={**sweep.fixed, name: value}), name) for value in found)
+    tried = (admitted({**sweep.fixed, name: value}, sweep.swept, name) for value in found)
     return next((one for one in tried if one is not None), sweep)
 
 
@@ -113,30 +112,22 @@ def sweeping(sweep: Sweep, names: Sequence[str], random: Random, count: int) -> 
         domain = [
             value
             for value in values(OPTIONS[name], random)
-            if admitted(_with(sweep, fixed, name, [value]), name)
+            if admitted(fixed, {**sweep.swept, name: [value]}, name)
         ]
-        found = admitted(_with(sweep, fixed, name, domain), name) if len(domain) > 1 else None
-        sweep = found or sweep
+        if len(domain) > 1:
+            sweep = admitted(fixed, {**sweep.swept, name: domain}, name) or sweep
     return sweep
 
 
-def _with(sweep: Sweep, fixed: Mapping[str, Any], name: str, domain: Sequence[Any]) -> Sweep:
-    return Sweep(fixed, {**sweep.swept, name: domain})
-
-
-def admitted(sweep: Sweep, name: str) -> Sweep | None:
-    """The sweep without what the table refuses beside `name`; None where it refuses `name` itself."""
-    while problems := check(sweep.fixed, sweep.swept):
+def admitted(fixed: Mapping[str, Any], swept: Mapping[str, Any], name: str) -> Sweep | None:
+    """A sweep without fixed options that are refused beside `name`; None where that is not all there is."""
+    while problems := check(fixed, swept):
         refused = {problem.partition(":")[0] for problem in problems}
         assert refused <= OPTIONS.keys(), problems
-        if name in refused or not refused & {*sweep.fixed, *sweep.swept}:
+        if not refused <= fixed.keys() - {name, *facts.OF_DATA}:
             return None
-        fixed, swept = (
-            {key: value for key, value in part.items() if key not in refused}
-            for part in (sweep.fixed, sweep.swept)
-        )
-        sweep = Sweep(fixed, swept)
-    return sweep
+        fixed = {key: value for key, value in fixed.items() if key not in refused}
+    return Sweep(fixed, swept)
 
 
 def values(option: Option, random: Random) -> list[Any]:

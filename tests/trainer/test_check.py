@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,11 +24,12 @@ from hypersweep_trainer.data.raw import Resident
 from hypersweep_trainer.form import Form
 from hypersweep_trainer.options import DATASETS
 from tests.trainer.runs import SMALL, an_environment, left, rows, train
+from tests.trainer.runs import start as run
 
 CPU = torch.device("cpu")
 FREE = {"zero_mean", "first_loss", "diverged", "stalled", "gap"}
 THOROUGH = FREE | {"gradient", "overfit_small", "regularisation", "hints"}
-FEW = {
+FEW: dict[str, dict[str, Any]] = {  # rows, for speed
     "synthetic_images": {"synthetic_rows": 100},
     "synthetic_table": {"synthetic_rows": 400},
     "markov": {"synthetic_rows": 40, "context": 32},
@@ -51,7 +53,7 @@ def a_trial(root: Path, thorough: bool = False, **options: Any) -> dict[str, Any
     return result
 
 
-def built(config: Config, data: Data) -> nn.Module:
+def built(config: Config, data: Data) -> model.Network:
     torch.manual_seed(0)
     return model.build(config.options, data.form)
 
@@ -335,6 +337,38 @@ def test_each_regulariser_makes_itself_felt(options: dict[str, Any]) -> None:
     assert all(name in found["words"] for name in options if name not in ("data", "depth", "weight_decay"))
 
 
+@pytest.fixture(scope="module")
+def unregularised(tmp_path_factory: pytest.TempPathFactory) -> float:
+    return _train_loss(tmp_path_factory.mktemp("none"))
+
+
+def _train_loss(root: Path, **options: Any) -> float:
+    given = {"depth": 4, "epochs": 6, "lr": 3e-3, "weight_decay": 0.0, "checks": "off", **options}
+    a_trial(root, **given)
+    return float(rows(root)[-1]["metrics"]["train_loss"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout": 0.5},
+        {"dropconnect": 0.5},
+        {"stochastic_depth": 0.5},
+        {"label_smoothing": 0.2},
+        {"weight_decay": 10.0},
+        {"l1": 0.02},
+        {"l2": 0.2},
+        {"rotate": 45.0},
+        {"mixup_alpha": 1.0},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_each_regulariser_makes_training_harder(
+    options: dict[str, Any], tmp_path: Path, unregularised: float
+) -> None:
+    assert _train_loss(tmp_path, **options) > 1.05 * unregularised
+
+
 def test_a_dead_option_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hypersweep_trainer.model.layer.dropout", lambda *_, **__: nn.Identity())
     config = a_config(data="digits", width=32, dropout=0.5)
@@ -344,6 +378,46 @@ def test_a_dead_option_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "fail" == found["verdict"]
     assert found["words"].startswith("dropout: changes nothing")
+
+
+# -- inputs
+
+
+@pytest.mark.parametrize(
+    "options", [{"data": "digits", "image_norm": "none"}, {"data": "wine", "num_encoder": "none"}]
+)
+def test_raw_inputs_are_not_centred(options: dict[str, Any]) -> None:
+    config = a_config(**options)
+    found = start.zero_mean(config.options, load(config, CPU), CPU)
+
+    assert "fail" == found["verdict"]
+    assert "set " in found["words"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"data": "digits"},
+        {"data": "synthetic_images"},
+        {"data": "synthetic_table"},
+        {"data": "synthetic_table", "num_encoder": "rankgauss"},
+        {"data": "synthetic_curve", "num_encoder": "quantile"},
+        {"data": "digits", "flip": 0.5},
+    ],
+)
+def test_encoded_inputs_are_centred(options: dict[str, Any]) -> None:
+    config = a_config(**options)
+    found = start.zero_mean(config.options, load(config, CPU), CPU)
+
+    assert "ok" == found["verdict"]
+    assert found["found"] < 0.01
+
+
+def test_a_single_pixel_has_a_mean_and_no_deviation() -> None:
+    config = a_config(data="digits", image_size=1, image_norm="none", subset_fraction=0.001)
+    found = start.zero_mean(config.options, load(config, CPU), CPU)
+
+    assert math.isfinite(found["found"])
 
 
 # -- the gap
@@ -380,39 +454,6 @@ def test_noise_in_training_is_not_taken_for_a_leak(tmp_path: Path, noise: dict[s
 
     assert last["train_loss"] > last["val_loss"]
     assert "fail" != result["checks"]["gap"]["verdict"]
-
-
-# -- inputs
-
-
-@pytest.mark.parametrize(
-    "options", [{"data": "digits", "image_norm": "none"}, {"data": "wine", "num_encoder": "none"}]
-)
-def test_raw_inputs_are_not_centred(options: dict[str, Any]) -> None:
-    config = a_config(**options)
-    found = start.zero_mean(config.options, load(config, CPU), CPU)
-
-    assert "fail" == found["verdict"]
-    assert "set " in found["words"]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"data": "digits"},
-        {"data": "synthetic_images"},
-        {"data": "synthetic_table"},
-        {"data": "synthetic_table", "num_encoder": "rankgauss"},
-        {"data": "synthetic_curve", "num_encoder": "quantile"},
-        {"data": "digits", "flip": 0.5},
-    ],
-)
-def test_encoded_inputs_are_centred(options: dict[str, Any]) -> None:
-    config = a_config(**options)
-    found = start.zero_mean(config.options, load(config, CPU), CPU)
-
-    assert "ok" == found["verdict"]
-    assert found["found"] < 0.01
 
 
 # -- how a run goes
@@ -532,6 +573,18 @@ def test_a_failed_check_ends_the_first_trial_before_it_trains_where_it_is_asked_
     assert "check failed: zero_mean" in (tmp_path / "warn/attempts/0/log.txt").read_text()
 
 
+def test_ranks_agree_on_whether_to_go_on(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    options = {"image_norm": "none", "checks": "stop"}
+    environment = an_environment(tmp_path, options, ranks=2, PET_MASTER_PORT=port, HYPERSWEEP_CHECKS="all")
+
+    assert 0 == run(environment).wait(timeout=120)
+    assert "infeasible" == left(tmp_path, "result.json")["status"]
+    assert "a check failed: zero_mean" in left(tmp_path, "result.json")["reason"]
+
+
 def test_checks_can_be_switched_off(tmp_path: Path) -> None:
     assert {} == a_trial(tmp_path, thorough=True, checks="off")["checks"]
 
@@ -584,6 +637,7 @@ def test_all_checks_of_a_small_network_take_less_than_two_seconds() -> None:
     )
     data = load(config, CPU)
     network = built(config, data)
+    check.before(config, data, network, CPU)  # imports what training needs, too
     began = time.process_time()
     check.before(config, data, network, CPU)
 

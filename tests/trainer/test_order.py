@@ -1,11 +1,19 @@
 """The order of rows and their batches: functions of seed and epoch alone."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from torch import nn
 
+from hypersweep_trainer.config import Config, ConfigError
+from hypersweep_trainer.model.sync import Synchronised
 from hypersweep_trainer.options import Options
-from hypersweep_trainer.order import order, partition
+from hypersweep_trainer.order import batches, least, order, partition
+from tests.trainer.runs import an_environment, train
 
 PLAIN = Options()
 
@@ -49,3 +57,39 @@ def test_balanced_sampling_shows_each_class_equally_often() -> None:
     shares = torch.bincount(strata[rows]) / 1000
 
     assert torch.allclose(torch.full((3,), 1 / 3), shares, atol=0.05)
+
+
+# -- batch norm learns nothing of a single row, and torch refuses it
+
+
+def test_the_smallest_step_has_what_its_norms_want() -> None:
+    assert 1 == least(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), world=3)
+    assert 6 == least(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), world=3)
+    assert 3 == least(nn.Sequential(Synchronised(nn.BatchNorm1d(2))), world=3)
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 50), (50, 1), (3, 50)])
+def test_steps_too_small_for_batch_norm_are_refused(size: int, count: int) -> None:
+    config = Config.read({"HYPERSWEEP_TRAINER": json.dumps({"batch_size": size})})
+
+    with pytest.raises(ConfigError, match="batch_size: batch norm needs 4 rows in each step"):
+        batches(config, count, nn.BatchNorm1d(2), world=2)
+    assert batches(config, count, nn.LayerNorm(2), world=2)
+
+
+@pytest.mark.parametrize("size", [35, 17, 16])
+def test_batch_norm_meets_no_single_row_whatever_remains_of_an_epoch(size: int, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"data": "synthetic_curve", "synthetic_rows": 60, "norm": "batch", "epochs": 1}
+
+    assert 0 == train(
+        {
+            **an_environment(tmp_path),
+            "HYPERSWEEP_TRAINER": json.dumps({**given, "batch_size": size, "grad_accum": 8}),
+        }
+    )
+
+
+def test_automatic_steps_suffice_for_batch_norm(tmp_path: Path) -> None:
+    given = {"data": "synthetic_curve", "synthetic_rows": 60, "norm": "batch", "epochs": 1}
+
+    assert 0 == train(an_environment(tmp_path, {**given, "batch_size": "auto", "depth": 2}))

@@ -50,7 +50,7 @@ def train(
     if state is None:
         first = stage.first(config, data, ranks, output, checkpoints, should_stop, network)
         if first is not None:
-            return first
+            return replace(first, checks=verdicts)
     with refused():
         start = check.start_of(config, data, verdicts, ranks.device)
         loop = Loop(config, data, ranks, network, output, checkpoints, should_stop, first_loss=start)

@@ -61,7 +61,7 @@ class Few:
             self._learned = network
             return ok(again, wanted, words)
         words = f"{words}, but should be below {wanted:.2g}"
-        if again < LITTLE * guess:
+        if again < LITTLE * guess or steps < STEPS:
             return hint(again, wanted, f"{words}: the network is small, or learns slowly")
         return fail(again, wanted, f"{words}: too small a network, wrong first weights, or wrong targets")
 

@@ -16,7 +16,7 @@ ROWS, WEIGHTS = 8, 20
 WIDTHS = (1e-6, 1e-7)  # of a step to each side; the second where a loss bends within the first
 WRONG = 1e-4  # relative error of a slope
 KINK = 1e-2  # the same between the slopes to both sides of a weight
-LEAST = 1e-3  # what a slope counts as at least: float64 sees a smaller one's error no better
+LEAST = 1e-3  # the share of the loss that a slope counts as at least: of less, rounding tells too little
 
 
 def gradient(config: Config, data: Data, device: torch.device) -> Verdict:
@@ -63,7 +63,7 @@ def _error(weights: Tensor, place: int, slope: float, at: float, measure: Callab
         weights[place] = kept - width
         left = (at - float(measure())) / width
         weights[place] = kept
-        least = max(abs(slope), abs(left + right) / 2, LEAST)
+        least = max(abs(slope), abs(left + right) / 2, LEAST * max(at, 1.0))
         beyond = abs(slope - (left + right) / 2) - abs(left - right) / 2
         errors.append(max(beyond, 0.0) / least if abs(left - right) < KINK * least else 0.0)
         if errors[-1] < WRONG:
