@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypersweep.api import HyperSweep, SpecError, differing_fields, load, problems
+from hypersweep.api import HyperSweep, SpecError, differing_fields, load, problems, searched
 from hypersweep.document import read
 from hypersweep.trial import Objective
 from tests.wrong import SOUND, WRONG, Wrong
@@ -341,3 +341,16 @@ def test_nothing_has_several_spellings() -> None:
 def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="line 2, column 1: the key 'a' stands twice"):
         read("a: 1\na: 2")
+
+
+@pytest.mark.parametrize("manifest", [a_manifest(), with_its_own_command()], ids=["built-in", "own"])
+def test_a_search_document_tells_what_is_searched_and_by_whom(manifest: dict[str, Any]) -> None:
+    spec = load(manifest).spec
+
+    found = searched(spec.search_document())
+
+    assert (spec.space, spec.strategy, spec.trial.command) == (
+        found.space,
+        found.strategy,
+        found.trial.command,
+    )

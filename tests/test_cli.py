@@ -238,6 +238,33 @@ def test_a_sweep_that_fails_says_so_and_how_each_trial_failed(desk: Desk) -> Non
     assert "Failed: TooManyFailed" in said
 
 
+def test_a_best_at_the_end_of_its_range_is_told_when_the_sweep_has_ended(desk: Desk) -> None:
+    desk.go()
+    desk.write(a_manifest(parameters=[{"name": "x", "float": {"min": 1, "max": 3}}]))
+    status, said = desk.run()
+    _, shown, _ = invoke("show", str(desk.folder / "runs/own"))
+
+    line = "best x 1 lies at the lower end of 1 to 3: widen it"
+    assert (0, 1, 1) == (status, said.splitlines().count(line), shown.splitlines().count(line)), said
+
+
+REFUSED = "model: must be one of mlp, conv, but found none"
+
+
+def test_a_sweep_whose_trials_all_refuse_their_configuration_has_failed(desk: Desk) -> None:
+    tells = f"import os; open(os.environ['HYPERSWEEP_TERMINATION_LOG'], 'w').write({REFUSED!r}); os._exit(78)"
+    (desk.folder / "trial.py").write_text(tells)
+    desk.write(a_manifest(strategy={"grid": {"points": 2}}))
+    status, said = desk.run()
+    shown, table, _ = invoke("show", str(desk.folder / "runs/own"))
+
+    why = f"no trial came to a result: InvalidConfig: exit status 78: {REFUSED} (2 trials)"
+    assert 1 == status, said
+    assert f"Failed: NoResult: all 2 trials ran; {why}" in said
+    assert "best: none, for no trial came to a result" in said
+    assert (0, True) == (shown, "best: none, for no trial came to a result" in table)
+
+
 def test_results_go_below_the_store_that_is_asked_for(desk: Desk) -> None:
     desk.go()
     status, said = desk.run("--store", "elsewhere")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from hypersweep import api, contract, drive, place, run
+from hypersweep.goal import SweepPhase
 from hypersweep.local import LocalRunner, Place
 from hypersweep.model import NoModel
-from hypersweep.plan import SweepPhase
 from hypersweep.pool import Pool
 from hypersweep.process import Guard, Tail
 from hypersweep.reconcile import Step

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from hypersweep.contract import BEST
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import Opened
 from hypersweep.model import NoModel
-from hypersweep.plan import SweepPhase
 from hypersweep.runner import Exit, Metric, Result
 from hypersweep.store import StoreError
 from hypersweep.trial import Suggestion

@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import Ended
-from hypersweep.plan import SweepPhase
 from hypersweep.runner import Metric, Phase, Result
 from hypersweep.table import conclusion
 from hypersweep.trial import Checks, End, Suggestion
@@ -89,7 +89,7 @@ def printed(bench: Bench) -> str:
         if step.plan.phase.terminal:
             break
         bench.world.tick()
-    console.print(*conclusion(bench.spec, step.plan.history), sep="\n")
+    console.print(*conclusion(bench.spec, step.plan.history, True), sep="\n")
     return out.getvalue()
 
 
@@ -97,9 +97,20 @@ def test_what_checks_say_is_printed_at_once_and_at_the_end() -> None:
     checks = Checks(3, BAD.failed, ("gap: overfit",))
     said = printed(Bench(a_built_in(), World(checked(checks)))).splitlines()
 
-    for sentence in (f"check failed: {BAD.failed[0]}", "check: gap: overfit"):
+    for sentence in (f"check failed: {BAD.failed[0]}", "hint: gap: overfit"):
         assert 2 == said.count(sentence)
     assert said.index(f"check failed: {BAD.failed[0]}") < 3
+
+
+def test_advice_on_the_configuration_is_printed_once_and_is_no_hint_of_the_sweep() -> None:
+    checks = Checks(3, advice="norm: try batch")
+    bench = Bench(a_built_in(), World(checked(checks)))
+    said = printed(bench)
+
+    assert (1, 0) == (said.count("advice: norm: try batch\n"), said.count("hint"))
+    bench.restart()
+    bench.sweep.load()
+    assert checks == bench.sweep.history.trials[0].checks
 
 
 def test_checks_that_passed_are_not_worth_a_line() -> None:

@@ -7,12 +7,12 @@ from random import Random
 import pytest
 
 from hypersweep.api import SweepSpec, load
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import Ended
-from hypersweep.plan import SweepPhase
 from hypersweep.reconcile import SpecChanged, Sweep, SweepGone
 from hypersweep.runner import Exit, Live, Metric, Phase, Result
 from hypersweep.store import StoreRefused
-from hypersweep.trial import End, Status
+from hypersweep.trial import End, Status, Suggestion
 from tests.bench import GRID, Bench, a_spec, loss
 from tests.world import Crash, Fault, World, WorldRunner, measured
 
@@ -213,6 +213,9 @@ def test_too_many_failures_fail_the_sweep_and_leave_nothing_running() -> None:
     step = bench.run()
 
     assert (step.plan.phase, step.plan.reason) == (SweepPhase.FAILED, "TooManyFailed")
+    assert step.plan.message.endswith(
+        "more than spec.maxFailedTrials = 2: MetricsUnavailable: boom (3 trials)"
+    )
     assert not bench.world.alive
 
 
@@ -222,6 +225,8 @@ def test_a_wall_clock_budget_stops_what_runs_and_more_budget_continues() -> None
         return load(text).spec
 
     bench = Bench(budget(1))
+    bench.step()
+    bench.world.tick()
     bench.step()
     bench.world.now += timedelta(hours=2)
     bench.step()
@@ -233,6 +238,60 @@ def test_a_wall_clock_budget_stops_what_runs_and_more_budget_continues() -> None
 
     assert (spent.plan.phase, spent.plan.reason) == (SweepPhase.SUCCEEDED, "BudgetExhausted")
     assert more.plan.history.counts == {Status.DONE: 9}
+
+
+NOTHING = Result("infeasible", reason="the loss is not finite")
+
+
+@pytest.mark.parametrize("text", [GRID, GRID.replace("grid: {}", "random: {}") + "  maxTrials: 4\n"])
+def test_a_sweep_without_one_result_has_failed_and_says_why(text: str) -> None:
+    bench = Bench(a_spec(text), World(lambda _: NOTHING))
+
+    plan = bench.run().plan
+
+    assert (SweepPhase.FAILED, "NoResult") == (plan.phase, plan.reason)
+    count = 9 if text == GRID else 4
+    assert f"no trial came to a result: Infeasible: the loss is not finite ({count} trials)" in plan.message
+
+
+def test_configurations_that_all_are_refused_fail_the_sweep_with_their_sentence() -> None:
+    bench = Bench(a_spec(GRID.replace("max: 8", "max: 1"), max_failed_trials=5))
+    for trial in range(2):
+        bench.step()
+        bench.world.end((trial, 0), Exit.CONFIG)
+        key = (trial, 0)
+        bench.world.live[key] = replace(bench.world.live[key], cause="model: must be one of mlp, conv")
+
+    plan = bench.step().plan
+
+    expected = "all 2 trials ran; no trial came to a result: InvalidConfig: model: must be one of mlp, conv"
+    assert (SweepPhase.FAILED, "NoResult") == (plan.phase, plan.reason)
+    assert f"{expected} (2 trials)" == plan.message
+
+
+def test_one_result_is_enough_to_succeed() -> None:
+    def once(suggestion: Suggestion) -> Result:
+        return Result("done", {"loss": Metric(1.0)}) if suggestion.parameters["x"] == 8 else NOTHING
+
+    plan = Bench(world=World(once)).run().plan
+
+    assert (SweepPhase.SUCCEEDED, "Completed") == (plan.phase, plan.reason)
+
+
+def test_a_budget_that_ends_before_the_first_result_fails_the_sweep_and_more_of_it_goes_on() -> None:
+    bench = Bench(load(GRID + "  budget: {wallClock: 1h}\n").spec)
+    bench.step()
+    bench.world.now += timedelta(hours=2)
+    bench.step()
+    bench.world.tick()
+
+    spent = bench.step().plan
+    bench.spec = load(GRID + "  budget: {wallClock: 24h}\n").spec
+    more = bench.run().plan
+
+    said = "the sweep has run for spec.budget.wallClock = 1:00:00; no trial came to a result"
+    assert (SweepPhase.FAILED, "NoResult", said) == (spent.phase, spent.reason, spent.message)
+    assert (SweepPhase.SUCCEEDED, {Status.DONE: 9}) == (more.phase, more.history.counts)
 
 
 def test_a_target_lets_what_runs_finish_and_launches_nothing_more() -> None:

@@ -50,15 +50,22 @@ def test_the_checks_of_a_result_are_sentences_by_their_verdict() -> None:
             "expected": 2.3,
             "words": "it is 9.1, not 2.3",
         },
-        "gap": {"verdict": "warn", "words": "overfit"},
+        "gap": {"verdict": "hint", "words": "overfit"},
         "overfit": {"verdict": "ok", "words": ""},
-        "advice": {"verdict": "hint", "words": "try batch norm"},
+        "stalled": {},
+        "hints": {"verdict": "hint", "words": "norm: try batch"},
     }
 
     assert (
-        Checks(1, ("initial_loss: it is 9.1, not 2.3",), ("gap: overfit",))
+        Checks(1, ("initial_loss: it is 9.1, not 2.3",), ("gap: overfit",), "norm: try batch")
         == parse_result({"status": "done", "checks": checks}).checks
     )
+
+
+def test_advice_that_has_nothing_to_add_is_none() -> None:
+    checks = {"hints": {"verdict": "ok", "words": "nothing to add"}}
+
+    assert Checks() == parse_result({"status": "done", "checks": checks}).checks
 
 
 @pytest.mark.parametrize("checks", [None, {}, [], "none", {"gap": "overfit"}, {"gap": None}])

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from hypersweep import status
+from hypersweep import news, status
 from hypersweep.api import SweepSpec, TrialSpec, load
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import Ended, History, Launched, Opened
-from hypersweep.plan import Plan, SweepPhase, plan
+from hypersweep.plan import Plan, plan
 from hypersweep.runner import Live, Phase
 from hypersweep.status import Condition
 from hypersweep.trial import Checks, End, Suggestion
@@ -142,7 +143,7 @@ def test_a_new_sweep_is_pending() -> None:
     ("checks", "told"),
     [
         (Checks(7), ("True", "ChecksPassed", "7 passed")),
-        (Checks(6, (), ("gap: overfit",)), ("True", "ChecksWarned", "gap: overfit")),
+        (Checks(6, (), ("gap: overfit",)), ("True", "ChecksHint", "gap: overfit")),
         (Checks(5, ("mean: 0.4",), ("gap: overfit",)), ("False", "ChecksFailed", "mean: 0.4; gap: overfit")),
     ],
 )
@@ -154,6 +155,37 @@ def test_what_the_first_trial_checked_is_a_condition(checks: Checks, told: tuple
     conditions = {c["type"]: c for c in a_document(History().fold(facts))["conditions"]}
 
     assert told == tuple(conditions["Checked"][name] for name in ("status", "reason", "message"))
+
+
+def test_a_sweep_without_a_result_is_a_condition_and_an_event_that_say_why() -> None:
+    why = "all 3 trials ran; no trial came to a result: InvalidConfig: model: must be one of mlp, conv"
+    document = a_document(a_history(0), phase=SweepPhase.FAILED, reason="NoResult", message=why)
+    conditions = {c["type"]: c for c in document["conditions"]}
+
+    assert ("Failed", "NoResult", why) == tuple(document[name] for name in ("phase", "reason", "message"))
+    for kind, is_so in (("Failed", "True"), ("Succeeded", "False"), ("Progressing", "False")):
+        assert (is_so, "NoResult", why) == tuple(
+            conditions[kind][name] for name in ("status", "reason", "message")
+        )
+    assert [("Failed", why, True)] == list(news.of_phase(a_spec(), {"phase": "Running"}, document))
+
+
+def test_a_best_at_the_end_of_its_range_is_a_condition_and_an_event_once_the_sweep_has_ended() -> None:
+    facts: list[Any] = []
+    for number in range(20):
+        facts.append(Launched(START, number, 0, Suggestion({"x": number / 20}, 1, draw=number)))
+        facts.append(Ended(START, number, 0, End.DONE, True, metrics={"loss": 1 - number / 20}))
+    history = History().fold(facts)
+    running, over = (
+        a_document(history, phase=phase, reason="Completed")
+        for phase in (SweepPhase.RUNNING, SweepPhase.SUCCEEDED)
+    )
+
+    said = "best x 0.95 lies at the upper end of 0 to 1: widen it"
+    assert "RangesSuffice" not in {c["type"] for c in running["conditions"]}
+    condition = next(c for c in over["conditions"] if c["type"] == "RangesSuffice")
+    assert ("False", "BestAtEnd", said) == tuple(condition[name] for name in ("status", "reason", "message"))
+    assert ("BestAtEnd", said, True) in list(news.of_phase(a_spec(), running, over))
 
 
 def test_nothing_is_said_of_checks_before_the_first_trial_has_told() -> None:

@@ -240,6 +240,7 @@ def test_no_feasible_arm_ends_the_sweep() -> None:
     finish = simulation.run()
 
     assert ("NoFeasibleArm", True) == (finish.reason, finish.failed)
+    assert finish.message.startswith(f"{simulation.decisions[-1].why}: Infeasible (")
 
 
 def test_a_failed_replicate_leaves_a_comparison_on_the_others() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from hypersweep import check, document
 from hypersweep.parameterspec import CaseSpec, FloatRange, IntRange, ObjectiveSpec, ParameterSpec
 from hypersweep.searchspec import Final, Grid, Iterative, MinImprovement, Random, Search, Stage, Strategy
-from hypersweep.sweepspec import HyperSweep, Metadata, SweepSpec, differing_fields
+from hypersweep.sweepspec import HyperSweep, Metadata, SweepSpec, differing_fields, searched
 from hypersweep.trialspec import Budget, Resources, Retries, StoreSpec, TrialSpec
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "differing_fields",
     "load",
     "problems",
+    "searched",
 ]
 
 

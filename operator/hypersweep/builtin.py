@@ -1,5 +1,6 @@
 """The few options of the built-in trainer that a sweep itself acts on."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,14 @@ def values(spec: SweepSpec, name: str) -> list[Any]:
         value for case in cases if isinstance(case.domain, Choice) for value in case.domain.values
     ]
     return swept or [option(spec, {}, name)]
+
+
+def bounds(spec: SweepSpec, name: str) -> tuple[float, float]:
+    """What a number may ever be: of the built-in trainer's options the table knows it."""
+    known = OPTIONS.get(name) if spec.trial.command is None else None
+    if known is None or known.low is None or known.high is None:
+        return -math.inf, math.inf
+    return known.low, known.high
 
 
 def automatic(spec: SweepSpec) -> tuple[str, ...]:

@@ -97,10 +97,11 @@ def show(folder: str) -> None:
     with _explained():
         name, history = _history(folder)
     assert history.opened is not None
-    spec = api.SweepSpec.model_validate({k: v for k, v in history.opened.spec.items() if k != "trial"})
+    spec = api.searched(history.opened.spec)
+    conclusion = table.conclusion(spec, history, over=not history.unfinished)
     out.print(f"{name}: {spec.strategy.kind}, {table.progress(spec, history)}", markup=False)
     out.print(table.trials(spec, history))
-    for line in (*map(table.decision, history.decisions), *table.conclusion(spec, history)):
+    for line in (*map(table.decision, history.decisions), *conclusion):
         out.print(line, markup=False, soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Protocol
 
 from hypersweep.api import SweepSpec
-from hypersweep.plan import SweepPhase
+from hypersweep.goal import SweepPhase
 from hypersweep.reconcile import Step, Sweep
 from hypersweep.store import StoreError, StoreRefused
 

@@ -94,7 +94,7 @@ def _line(fact: Fact) -> bytes:
         if slot := suggestion.slot:
             document["suggestion"]["slot"] = _shallow(slot)
     if checks := document.get("checks"):
-        document["checks"] = _shallow(checks, ((),))
+        document["checks"] = _shallow(checks, ((), ""))
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 

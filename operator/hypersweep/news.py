@@ -7,6 +7,7 @@ from hypersweep import preflight
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, Ended
 from hypersweep.plan import Plan
+from hypersweep.status import RANGES_SUFFICE
 from hypersweep.trial import Status
 
 SHOWN = 3  # failed trials that one Event names
@@ -41,3 +42,6 @@ def of_phase(spec: SweepSpec, before: Mapping[str, Any], after: Mapping[str, Any
     best = after.get("bestValue")
     found = f"; best {spec.objective.metric} = {best}" if best and phase == "Succeeded" else ""
     yield phase, f"{after.get('message') or after.get('reason') or ''}{found}", phase == "Failed"
+    for condition in after.get("conditions") or ():
+        if condition["type"] == RANGES_SUFFICE:
+            yield condition["reason"], condition["message"], True

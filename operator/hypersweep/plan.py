@@ -3,33 +3,18 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from hypersweep import model, preflight, strategy, verdict
+from hypersweep import goal, model, strategy, verdict
 from hypersweep.api import SweepSpec
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import Fact, History, Launched, Stopped
 from hypersweep.runner import Evidence, Key, Live, Order, Phase
-from hypersweep.trial import End, Status, Suggestion, Trial, scores
-from hypersweep.verdict import FAILURES, PROGRESS_TIMEOUT, START_TIMEOUT, SUSPENDED
+from hypersweep.trial import End, Status, Suggestion, Trial
+from hypersweep.verdict import FAILURES, PROGRESS_TIMEOUT, START_TIMEOUT
 
 KEPT_FAILURES = 5  # failed attempts whose remains stay for people to look at
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
-
-BUDGET = "BudgetExhausted"
-TOO_MANY_FAILED = "TooManyFailed"
-
-
-class SweepPhase(StrEnum):
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUSPENDED = "Suspended"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-
-    @property
-    def terminal(self) -> bool:
-        return self in (SweepPhase.SUCCEEDED, SweepPhase.FAILED)
 
 
 @dataclass(frozen=True)
@@ -46,17 +31,6 @@ class Plan:
     reason: str = ""
     message: str = ""
     wake_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class _Goal:
-    """Where the sweep as a whole is heading."""
-
-    reason: str = "Searching"
-    message: str = ""
-    launch: bool = True
-    halt: str = ""  # why what runs has to stop
-    phase: SweepPhase = SweepPhase.RUNNING  # once nothing runs any more
 
 
 def plan(
@@ -77,22 +51,23 @@ def plan(
     add_ends()
     while decision := strategy.decide(spec, history, now):
         add([decision])
-    goal = _goal(spec, history, live, now)
+    aim = goal.find(spec, history, _unrecorded(history, live), now)
     stops = [
         Stopped(now, *attempt.key, reason)
         for attempt in _unrecorded(history, live)
         if history.trials[attempt.trial].last.stop is None
-        and (reason := goal.halt or _overdue(spec, attempt, now))
+        and (reason := aim.halt or _overdue(spec, attempt, now))
     ]
     add(list(stops))
     add_ends()
-    orders = [] if goal.halt else _recreated(spec, history, live)[:writes]
-    launches = _launches(spec, history, live, now, writes - len(orders)) if goal.launch else []
+    orders = [] if aim.halt else _recreated(spec, history, live)[:writes]
+    launches = _launches(spec, history, live, now, writes - len(orders)) if aim.launch else []
     for launched in launches:
         suggestion = launched.suggestion or history.trials[launched.trial].suggestion
         orders.append(_order(spec, history, (launched.trial, launched.attempt), suggestion))
     add(list(launches))
-    drained = not goal.launch and not _open(history)
+    drained = not aim.launch and not _open(history)
+    aim = goal.settled(aim, history) if drained else aim
     return Plan(
         history=history,
         record=tuple(record),
@@ -100,9 +75,9 @@ def plan(
         stop=tuple(_to_stop(history, live)),
         forget=tuple(_to_forget(history, live)),
         strays=tuple(key for key in sorted(live) if not _known(history, key)),
-        phase=goal.phase if drained else SweepPhase.RUNNING,
-        reason=goal.reason,
-        message=goal.message,
+        phase=aim.phase if drained else SweepPhase.RUNNING,
+        reason=aim.reason,
+        message=aim.message,
         wake_at=_wake_at(spec, history, live, now),
     )
 
@@ -136,65 +111,7 @@ def _alive(history: History, attempt: Live) -> bool:
     return True
 
 
-# -- the sweep as a whole
-
-
-def _goal(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime) -> _Goal:
-    """What ends, holds or drives the sweep, the strongest reason first."""
-    if wrong := preflight.stopped(spec, history):
-        return _Goal(preflight.FAILED, wrong, False, preflight.FAILED, SweepPhase.FAILED)
-    failed = history.counts.get(Status.FAILED, 0)
-    if failed > spec.max_failed_trials:
-        message = f"{failed} trials failed, more than spec.maxFailedTrials = {spec.max_failed_trials}"
-        return _Goal(TOO_MANY_FAILED, message, False, TOO_MANY_FAILED, SweepPhase.FAILED)
-    if finish := strategy.ended(spec, history):
-        phase = SweepPhase.FAILED if finish.failed else SweepPhase.SUCCEEDED
-        return _Goal(finish.reason, finish.message, False, phase=phase)
-    if spec.suspend:
-        return _Goal(SUSPENDED, "spec.suspend is true", False, SUSPENDED, SweepPhase.SUSPENDED)
-    if spent := _spent(spec, history, live, now):
-        return _Goal(BUDGET, spent, False, BUDGET, SweepPhase.SUCCEEDED)
-    if reached := _reached(spec, history):
-        return _Goal("TargetReached", reached, False, phase=SweepPhase.SUCCEEDED)
-    if spec.max_trials is not None and history.launched >= spec.max_trials and not history.unfinished:
-        message = f"{history.launched} trials ran: spec.maxTrials"
-        return _Goal("MaxTrialsReached", message, False, phase=SweepPhase.SUCCEEDED)
-    return _Goal()
-
-
-def _spent(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: datetime) -> str:
-    """Which budget is used up, in words; empty when none is."""
-    hours = spec.budget.gpu_hours if spec.budget else None
-    if hours is not None:
-        used = history.gpu_seconds + sum(
-            attempt.gpus * (now - attempt.started).total_seconds()
-            for attempt in _unrecorded(history, live)
-            if attempt.started is not None
-        )
-        if used >= hours * 3600:
-            return f"{used / 3600:.2f} GPU hours are used, spec.budget.gpuHours is {hours}"
-    end = _wall_clock_end(spec, history)
-    if end is not None and now >= end:
-        assert spec.budget is not None
-        return f"the sweep has run for spec.budget.wallClock = {spec.budget.wall_clock}"
-    return ""
-
-
-def _wall_clock_end(spec: SweepSpec, history: History) -> datetime | None:
-    if spec.budget is None or spec.budget.wall_clock is None or history.opened is None:
-        return None
-    return history.opened.at + spec.budget.wall_clock
-
-
-def _reached(spec: SweepSpec, history: History) -> str:
-    """Which configuration has reached the target; iterative sweeps look for themselves, stage by stage."""
-    objective = spec.objective
-    if objective.target is None or spec.strategy.kind == "iterative":
-        return ""
-    best = next(iter(scores(history.trials.values(), objective, spec.seeds)), None)
-    if best is None or not objective.reached(best.mean):
-        return ""
-    return f"{objective.metric} = {best.mean:.6g} reaches the target {objective.target:g}"
+# -- launches
 
 
 def _overdue(spec: SweepSpec, attempt: Live, now: datetime) -> str:
@@ -207,9 +124,6 @@ def _overdue(spec: SweepSpec, attempt: Live, now: datetime) -> str:
     if attempt.phase is not Phase.RUNNING or since is None or trial.progress_timeout is None:
         return ""
     return PROGRESS_TIMEOUT if now >= since + trial.progress_timeout else ""
-
-
-# -- launches
 
 
 def _recreated(spec: SweepSpec, history: History, live: Mapping[Key, Live]) -> list[Order]:
@@ -298,7 +212,7 @@ def _wake_at(spec: SweepSpec, history: History, live: Mapping[Key, Live], now: d
     """The next moment at which time alone changes the plan."""
     trials = [] if spec.suspend else [history.trials[number] for number in history.unfinished]
     times = [retry_at(trial) for trial in trials if trial.status is Status.WAITING]
-    if end := _wall_clock_end(spec, history):
+    if end := goal.wall_clock_end(spec, history):
         times.append(end)
     running = _unrecorded(history, live)
     for attempt in running:

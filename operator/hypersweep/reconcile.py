@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from hypersweep import contract, model
 from hypersweep.api import SweepSpec, differing_fields
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import History, Opened, decode, encode
 from hypersweep.model import Find, NoModel
-from hypersweep.plan import Plan, SweepPhase, plan
+from hypersweep.plan import Plan, plan
 from hypersweep.runner import Conflict, Key, Live, Order, Phase, Runner
 from hypersweep.store import Journal, Store, StoreRefused, Taken
 

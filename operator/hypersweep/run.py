@@ -12,8 +12,8 @@ from rich.console import Console
 
 from hypersweep import command, drive, place, preflight, table, view
 from hypersweep.api import HyperSweep, SweepSpec
+from hypersweep.goal import SweepPhase
 from hypersweep.local import LocalRunner, Place
-from hypersweep.plan import SweepPhase
 from hypersweep.pool import Pool
 from hypersweep.process import Guard
 from hypersweep.reconcile import Step, Sweep
@@ -57,7 +57,7 @@ def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again:
     if step is None:
         _say(out, f"interrupted: everything so far is kept; go on with: {again}")
         return INTERRUPTED
-    for line in table.conclusion(spec, step.plan.history):
+    for line in table.conclusion(spec, step.plan.history, step.plan.phase.terminal):
         _say(out, line)
     _say(out, _outcome(spec, step))
     _say(out, f"results: {where}  (hypersweep show {shlex.quote(where)})")

@@ -11,6 +11,7 @@ from hypersweep.trial import Checks, Suggestion
 
 Key = tuple[int, int]  # trial, attempt
 
+ADVICE = "hints"  # the check that says of a configuration what experience says of all like it
 SENTENCE = 300  # characters of what one check says
 SENTENCES = 20  # checks of one verdict that are told
 TOLD = 1024  # characters of a message about checks
@@ -176,18 +177,20 @@ def parse_message(document: Any) -> Result:
 
 def _checks(document: Any) -> Checks | None:
     """The verdicts of checks, as far as they can be read: for them no result is refused."""
-    entries = [
-        (str(entry.get("verdict")), f"{name}: {entry.get('words') or 'it failed'}"[:SENTENCE])
-        for name, entry in _object(document).items()
-        if isinstance(entry, dict)
-    ]
+    entries = {name: entry for name, entry in _object(document).items() if isinstance(entry, dict)}
     if not entries:
         return None
-    said = {
-        verdict: tuple(words for kind, words in entries if kind == verdict) for verdict in ("fail", "warn")
-    }
-    passed = sum(verdict == "ok" for verdict, _ in entries)
-    return Checks(passed, said["fail"][:SENTENCES], said["warn"][:SENTENCES])
+    advice = entries.pop(ADVICE, {})
+    said: dict[str, list[str]] = {"ok": [], "hint": [], "fail": []}
+    for name, entry in entries.items():
+        words = f"{name}: {entry['words']}" if entry.get("words") else name
+        said.setdefault(str(entry.get("verdict")), []).append(words[:SENTENCE])
+    return Checks(
+        len(said["ok"]),
+        tuple(said["fail"][:SENTENCES]),
+        tuple(said["hint"][:SENTENCES]),
+        str(advice.get("words") or "")[:TOLD] if advice.get("verdict") == "hint" else "",
+    )
 
 
 def _object(document: Any) -> dict[str, Any]:

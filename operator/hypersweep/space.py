@@ -46,6 +46,11 @@ def size(domain: Domain) -> int | None:
     return math.floor((domain.max - domain.min) / domain.step + 1e-9) + 1
 
 
+def largest(domain: Float | Int) -> float | int:
+    """The largest value of a range, whose steps may end below its maximum."""
+    return domain.max if domain.step is None else _stepped(domain, (size(domain) or 1) - 1)
+
+
 def axis(domain: Domain, points: int | None = None, per_decade: int | None = None) -> tuple[Value, ...]:
     """Values even on the domain's scale, ends included, ascending and distinct.
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hypersweep import builtin, preflight, strategy
+from hypersweep import boundary, builtin, preflight, strategy
 from hypersweep.api import SweepSpec
+from hypersweep.goal import SweepPhase
 from hypersweep.journal import History
-from hypersweep.plan import Plan, SweepPhase
+from hypersweep.plan import Plan
 from hypersweep.runner import Key, Live, Phase
 from hypersweep.trial import Status, Trial, scores
 
@@ -17,6 +18,7 @@ BEST = 10
 RANGES = 2048  # characters of an index range list before it is cut
 TEXT = 1024  # characters of one message
 PRETRAINED = "PretrainedAvailable"
+RANGES_SUFFICE = "RangesSuffice"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def document(
         },
         "chosen": chosen,
     }
-    found = [*_conditions(plan, phase, message), *conditions]
+    found = [*_conditions(plan, phase, message), *_ranges(spec, plan), *conditions]
     result["conditions"] = merge(previous.get("conditions") or (), found, generation, now)
     return _shrunk({name: _plain(value) for name, value in result.items() if value is not None})
 
@@ -142,12 +144,12 @@ def _checked(history: History) -> Iterator[Condition]:
     checks = preflight.found(history)
     if checks is None:
         return
-    message = "; ".join((*checks.failed, *checks.warned))
+    message = "; ".join((*checks.failed, *checks.hints))
     if checks.failed:
         yield Condition("Checked", False, preflight.FAILED, message)
         return
     passed = f"{checks.passed} passed" if checks.passed else ""
-    yield Condition("Checked", True, "ChecksWarned" if checks.warned else "ChecksPassed", message or passed)
+    yield Condition("Checked", True, "ChecksHint" if checks.hints else "ChecksPassed", message or passed)
 
 
 def _pretrained(history: History) -> Iterator[Condition]:
@@ -155,6 +157,12 @@ def _pretrained(history: History) -> Iterator[Condition]:
     if history.opened is not None and history.opened.models:
         found = ", ".join(f"{text} is {url}" for text, url in history.opened.models.items())
         yield Condition(PRETRAINED, True, "Found", found)
+
+
+def _ranges(spec: SweepSpec, plan: Plan) -> Iterator[Condition]:
+    """Which ranges were too small, once the sweep is over."""
+    if plan.phase.terminal and (found := boundary.found(spec, plan.history)):
+        yield Condition(RANGES_SUFFICE, False, "BestAtEnd", "; ".join(found))
 
 
 def _conditions(plan: Plan, phase: SweepPhase, progress: str) -> list[Condition]:

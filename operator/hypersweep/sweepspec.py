@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from hypersweep.contract import CONTAINER
 from hypersweep.parameterspec import ObjectiveSpec, ParameterSpec
 from hypersweep.rule import Model, Rule
 from hypersweep.scalar import Anything, Count, Flag, Integer, Positive, Text, Whole
@@ -187,6 +188,15 @@ class SweepSpec(Model):
         document["trial"] = {name: value for name, value in trial.items() if value}
         plain: dict[str, Any] = json.loads(json.dumps(document))
         return plain
+
+
+def searched(document: Mapping[str, Any]) -> SweepSpec:
+    """The specification that a search document was made of, as far as that tells."""
+    kept = {name: value for name, value in document.items() if name != "trial"}
+    if command := document.get("trial", {}).get("command"):
+        container = {"name": CONTAINER, "command": list(command)}
+        kept["trial"] = {"podTemplate": {"spec": {"containers": [container]}}}
+    return SweepSpec.model_validate(kept)
 
 
 def own_command(trial: Any) -> tuple[str, ...] | None:

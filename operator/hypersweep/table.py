@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hypersweep import builtin, preflight, strategy
+from hypersweep import boundary, builtin, preflight, strategy
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, History
 from hypersweep.reconcile import Step
@@ -83,19 +83,22 @@ def checked(checks: Checks | None) -> Iterator[tuple[str, bool]]:
     """A sentence for each check that was not passed, and whether it failed."""
     if checks is not None:
         yield from ((f"check failed: {sentence}", True) for sentence in checks.failed)
-        yield from ((f"check: {sentence}", False) for sentence in checks.warned)
+        yield from ((f"hint: {sentence}", False) for sentence in checks.hints)
 
 
-def conclusion(spec: SweepSpec, history: History) -> list[str]:
-    """What a sweep is, and what it found, in a few lines."""
+def conclusion(spec: SweepSpec, history: History, over: bool) -> list[str]:
+    """What a sweep is and has found, in a few lines; once it is over, also which ranges were too small."""
     checks = [sentence for sentence, _ in checked(preflight.found(history))]
-    return [*builtin.presets(spec), *checks, *_found(spec, history)]
+    ends = boundary.found(spec, history) if over else []
+    return [*builtin.presets(spec), *checks, *_found(spec, history), *ends]
 
 
 def _found(spec: SweepSpec, history: History) -> list[str]:
     found = strategy.chosen(spec, history)
+    if not history.counts.get(Status.DONE):
+        return ["best: none, for no trial came to a result"]
     if found is None:
-        return [f"best: {best(spec, history) or 'none: no trial came to a result'}"]
+        return [f"best: {best(spec, history) or f'none, for no configuration ran on all {spec.seeds} seeds'}"]
     lines = [f"chosen: {_all(found['parameters'])}"]
     if found.get("gain") is not None:
         metric, start, mean = spec.objective.metric, found["startMean"], found["mean"]

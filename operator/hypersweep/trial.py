@@ -91,7 +91,8 @@ class Checks:
 
     passed: int = 0
     failed: tuple[str, ...] = ()
-    warned: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()  # about what this run did
+    advice: str = ""  # about its configuration, whatever the data
 
 
 @dataclass(frozen=True)

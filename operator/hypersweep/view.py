@@ -38,6 +38,8 @@ class Lines:
         if preflight.found(before) != (checks := preflight.found(after)):
             for sentence, failed in table.checked(checks):
                 self._line(sentence, "red" if failed else "yellow")
+            if checks is not None and checks.advice:
+                self._line(f"advice: {checks.advice}", "yellow")
         for decided in after.decisions[len(before.decisions) :]:
             self._line(table.decision(decided), "bold")
 

@@ -218,6 +218,26 @@ def test_a_failing_trial_is_told_and_its_job_is_kept(
     await_that(lambda: "TrialFailed" in events(cluster, namespace, sweep.name), "an Event tells")
 
 
+def test_a_sweep_whose_trials_all_refuse_their_configuration_has_failed_with_their_sentence(
+    cluster: Cluster, namespace: str, operator: Operators
+) -> None:
+    operator().start()
+    told = "model: must be one of mlp, conv"
+    log = f"open(os.environ['HYPERSWEEP_TERMINATION_LOG'], 'w').write({told!r})"
+    sweep = Applied.apply(cluster, namespace, a_sweep(script=f"import os\n{log}\nos._exit(78)", points=2))
+    status = sweep.await_end()
+
+    assert ("Failed", "NoResult") == (status["phase"], status["reason"])
+    assert "no trial came to a result: InvalidConfig: " in status["message"]
+    assert told in status["message"]
+    assert ["True", status["message"]] == next(
+        [condition["status"], condition["message"]]
+        for condition in status["conditions"]
+        if condition["type"] == "Failed"
+    )
+    await_that(lambda: "Failed" in events(cluster, namespace, sweep.name), "an Event tells")
+
+
 def test_a_quota_is_told_and_waited_for(cluster: Cluster, namespace: str, operator: Operators) -> None:
     operator().start()
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}

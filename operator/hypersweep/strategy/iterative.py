@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from hypersweep import automatic
+from hypersweep import automatic, fruitless
 from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, History
 from hypersweep.strategy import position, rounds
@@ -42,9 +42,17 @@ def ended(spec: SweepSpec, history: History) -> Finish | None:
         return None
     last = history.decisions[-1]
     if last.kind == Kind.INFEASIBLE:
-        return Finish(NO_FEASIBLE_ARM, last.why, failed=True)
+        return Finish(NO_FEASIBLE_ARM, fruitless.after(last.why, _of_stage(history, last.stage)), failed=True)
     reached = any(decision.numbers.get("targetReached") for decision in history.decisions)
     return Finish(TARGET_REACHED if reached else COMPLETED, last.why)
+
+
+def _of_stage(history: History, stage: int) -> list[Trial]:
+    return [
+        trial
+        for trial in history.trials.values()
+        if trial.suggestion.slot is not None and trial.suggestion.slot.stage == stage
+    ]
 
 
 def planned(spec: SweepSpec, history: History) -> int:

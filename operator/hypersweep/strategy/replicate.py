@@ -56,10 +56,10 @@ def ended(spec: SweepSpec, history: History) -> Finish | None:
     search = _search(spec, history)
     if _suggest(spec, history, 1, search):
         return None
+    every = "the only trial ran" if history.launched == 1 else f"all {history.launched} trials ran"
     if spec.strategy.kind == "random" and (search.open or search.searched == search.size):
-        message = f"the space has no further configuration: {history.launched} trials ran"
-        return Finish(SPACE_EXHAUSTED, message)
-    return Finish(COMPLETED, f"all {history.launched} trials ran")
+        return Finish(SPACE_EXHAUSTED, f"{every}: the space has no further configuration")
+    return Finish(COMPLETED, every)
 
 
 def planned(spec: SweepSpec, history: History) -> int | None:

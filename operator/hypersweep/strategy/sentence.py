@@ -61,7 +61,8 @@ def adopted(verdict: Verdict, objective: Objective, incumbent: Parameters, names
     change = f"{objective.gain(gain.mean):+.4g}" + ("" if error is None else f" ± {error:.2g}")
     if winner is best:
         return f"adopted {ours}: {objective.metric} {change} over {theirs}, {_reason(verdict)}"
-    return f"kept {theirs}: {ours} gives {objective.metric} {change}, {_reason(verdict)}"
+    reason = _reason(verdict) if gain.mean > 0 else "no better"
+    return f"kept {theirs}: {ours} gives {objective.metric} {change}, {reason}"
 
 
 def _reason(verdict: Verdict) -> str:
