@@ -9,6 +9,7 @@ from hypersweep.cache import Job, Jobs
 from hypersweep.cluster import ClusterRunner, Place
 from hypersweep.kube import JOBS, PODS, SERVICES, KubeError
 from hypersweep.runner import Conflict, Evidence, Exit, Live, Order, Phase
+from hypersweep.store import StoreError
 from hypersweep.trial import Suggestion
 from hypersweep.witness import Pools, Witness
 
@@ -405,6 +406,29 @@ def test_progress_is_read_every_so_often_and_wakes_with_the_first() -> None:
     assert (3, {"loss": 0.5}, NOW) == (live.step, live.progress, live.progressed)
     assert before + 1 == world.woken
     assert world.witness.due is not None
+
+
+def test_a_trial_whose_progress_cannot_be_read_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World().shown(**running())
+    world.left("progress.json", {"step": 3, "time": "2026-01-01T00:00:04+00:00", "metrics": {"loss": 0.5}})
+    world.see((0, 0))
+    world.clock.now += 3.1
+    world.see((0, 0))
+    away = NOW + timedelta(hours=1)
+
+    def lost(key: str, limit: int | None = None) -> bytes:
+        raise StoreError("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "read", lost)
+        world.now, world.clock.now = away, 3600.0
+        assert away == world.see((0, 0))[0, 0].progressed
+    world.now, world.clock.now = away + timedelta(hours=1), 7200.0
+    world.see((0, 0))
+
+    assert away + timedelta(hours=1) == world.see((0, 0))[0, 0].progressed
+    world.now = away + timedelta(hours=2)
+    assert away + timedelta(hours=1) == world.see((0, 0))[0, 0].progressed
 
 
 def test_nothing_has_to_be_looked_at_again_when_nothing_is_alive() -> None:

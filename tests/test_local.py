@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hypersweep import api, contract, drive, place, run
+from hypersweep import api, contract, drive, evidence, place, run
 from hypersweep.goal import SweepPhase
 from hypersweep.local import LocalRunner, Place
 from hypersweep.model import NoModel
@@ -22,7 +22,7 @@ from hypersweep.pool import Pool
 from hypersweep.process import Guard, Tail
 from hypersweep.reconcile import Step
 from hypersweep.runner import Evidence, Exit, Key, Live, Order, Phase
-from hypersweep.store import Store, open_store
+from hypersweep.store import Store, StoreError, open_store
 from hypersweep.trial import Suggestion
 from tests import fake_trainer, runner_contract
 from tests.alive import is_running
@@ -181,6 +181,22 @@ def test_the_message_so_far_is_the_progress_of_a_script(benches: Benches) -> Non
     assert {"loss": 1.0} == bench.wait((0, 0), lambda live: bool(live.progress)).progress
 
 
+def test_a_trial_that_cannot_be_heard_is_not_silent(
+    benches: Benches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = benches(a_script(f"import os, signal; {READY}; signal.pause()"))
+    bench.runner.launch(order("wait"))
+    before = bench.wait((0, 0), lambda live: bool(live.progress)).progressed
+    assert before is not None
+
+    def lost(*_: Any) -> None:
+        raise StoreError("it is away")
+
+    monkeypatch.setattr(evidence, "progress", lost)
+
+    assert bench.wait((0, 0), lambda live: live.progressed is not None and live.progressed > before)
+
+
 def test_an_attempt_that_takes_too_long_is_ended(benches: Benches) -> None:
     live = benches(a_script("import signal; signal.pause()", timeout="1s")).run(order("wait"))
 
@@ -289,6 +305,13 @@ def test_a_stopped_turn_leaves_its_worker_for_the_next(benches: Benches) -> None
 
     assert Exit.CHECKPOINTED is stopped.exit
     assert first == worker_of(bench.run(a_turn("tell", 2)))
+
+
+def test_a_trial_that_left_something_going_on_was_its_worker_s_last(benches: Benches) -> None:
+    bench = benches(built_in())
+    lingering, first, second = (worker_of(bench.run(a_turn(do, n))) for n, do in enumerate(("linger", "tell", "tell")))
+
+    assert lingering != first == second
 
 
 def test_a_stop_before_the_worker_is_ready_is_not_lost(benches: Benches) -> None:

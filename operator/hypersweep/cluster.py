@@ -175,14 +175,16 @@ class ClusterRunner:
         progress = self._witness.progress((seen.trial, seen.attempt), seen.uid)
         return replace(
             self._told(seen, Phase.RUNNING, started, progress=progress),
-            progressed=self._progressed(seen.uid, progress),
+            progressed=self._progressed(seen, progress),
         )
 
-    def _progressed(self, uid: str, progress: Progress) -> datetime | None:
-        """When progress was seen last, on this clock: the pod's may be another one."""
+    def _progressed(self, seen: Job, progress: Progress) -> datetime | None:
+        """When progress was seen last, or could not be, on this clock: the pod's may be another one."""
         if not progress:
             return None
-        if uid not in self._moved or self._moved[uid][0] != progress.step:
+        uid = seen.uid
+        blind = self._witness.is_blind((seen.trial, seen.attempt), uid)
+        if blind or uid not in self._moved or self._moved[uid][0] != progress.step:
             self._moved[uid] = (progress.step, self._now())
         return self._moved[uid][1]
 

@@ -263,7 +263,9 @@ class LocalRunner:
     def _follow(self, attempt: _Attempt) -> None:
         try:
             found = evidence.progress(self._place.store, attempt.live.key)
-        except StoreError:
+        except StoreError:  # a trial that cannot be heard is not silent
+            now = self._now()
+            self._change(attempt, lambda live: replace(live, progressed=now) if live.progressed else live)
             return
         if not found and (said := _message(attempt.message)):
             found = Progress(metrics={name: metric.value for name, metric in said.metrics.items()})

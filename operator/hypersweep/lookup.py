@@ -68,6 +68,11 @@ class Lookups:
         with self._lock:
             return self._lookups[key].answer if key in self._lookups else None
 
+    def fails(self, key: Hashable) -> bool:
+        """Whether the latest read failed."""
+        with self._lock:
+            return key in self._lookups and self._lookups[key].failures > 0
+
     def keep(self, keys: Collection[Hashable]) -> None:
         """Forget every other key: what is under way for it then answers nobody."""
         with self._lock:

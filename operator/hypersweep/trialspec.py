@@ -88,7 +88,8 @@ class TrialSpec(Model):
         default=None, description="Longest wait until an attempt's pods run."
     )
     progress_timeout: Duration | None = Field(
-        default=None, description="Longest silence of a running attempt."
+        default=None,
+        description="Longest silence of a running attempt; not counted while the store does not answer.",
     )
     expected_time: Duration | None = Field(default=None, description="What one trial is expected to take.")
     pod_template: Open = Field(

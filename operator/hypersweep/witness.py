@@ -94,12 +94,16 @@ class Witness:
         store = self._store
         if store is None:
             return Progress()
-        question = ("progress", key, uid)
+        question = _progress(key, uid)
         every = PROGRESS if self._lookups.answer(question) else FIRST_PROGRESS
         found = self._ask(
             self._pools.store, question, lambda: evidence.progress(store, key), FIRST_PROGRESS, every
         )
         return found or Progress()
+
+    def is_blind(self, key: Key, uid: str) -> bool:
+        """Whether progress cannot be read at present: nobody knows then whether there is any."""
+        return self._lookups.fails(_progress(key, uid))
 
     def last_progress(self, key: Key, uid: str) -> Progress | None:
         """The progress that an attempt had made when it ended."""
@@ -115,6 +119,10 @@ class Witness:
     ) -> T | None:
         self._asked.add(question)
         return self._lookups.ask(pool, question, read, after=after, every=every)
+
+
+def _progress(key: Key, uid: str) -> Hashable:
+    return ("progress", key, uid)
 
 
 def disturbed(found: Sequence[Pod]) -> bool:
