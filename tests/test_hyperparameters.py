@@ -53,21 +53,34 @@ def test_one_option_is_printed_with_all_that_is_known_of_it(name: str) -> None:
         assert f"{heading} {' '.join(words.split())}" in flat
 
 
-def test_the_learning_rate_reads_like_this() -> None:
-    _, said, _ = printed("lr", width=200)
+def test_an_option_reads_like_this() -> None:
+    _, said, _ = printed("label_smoothing", width=200)
 
     assert [line.rstrip() for line in said.splitlines()] == [
-        "lr  Learning rate at its peak; auto runs a range test first.",
-        "  Default      0.001; 0.1 with optimizer sgd; 0.01 with optimizer lamb, adagrad or rprop; "
-        "0.0003 with optimizer lion; 1 with optimizer adadelta; 0.02 with optimizer muon",
-        "  Values       a number from 1e-8 to 100 or auto",
-        "  Hint         0.001 does in most cases. Look for the order of magnitude "
-        "first, on a part of the data, then narrow around the best.",
-        "  First sweep  {name: lr, float: {min: 1e-5, max: 0.1, scale: log}}",
+        "label_smoothing  Share of the target that is spread evenly over all classes.",
+        "  Default      0",
+        "  Values       a number from 0 to 0.9 (probability)",
+        "  Needs        target classification or tokens, loss cross_entropy, bce or focal",
+        "  Hint         0.1.",
+        "  First sweep  {name: label_smoothing, float: {min: 0, max: 0.2}}",
         "  Shows        from the first step on",
-        "  Impact       High",
-        "  Source       arXiv 1206.5533; range test: 1506.01186",
+        "  Impact       Low",
+        "  Source       arXiv 1512.00567",
     ]
+
+
+def test_defaults_stand_with_what_they_depend_on() -> None:
+    _, said, _ = printed("momentum", width=200)
+
+    assert "  Default      0.9; 0 with optimizer rmsprop; 0.95 with optimizer muon" in [
+        line.rstrip() for line in said.splitlines()
+    ]
+
+
+def test_what_nobody_sweeps_says_why() -> None:
+    _, said, _ = printed("threads", width=200)
+
+    assert "  First sweep  none: the results stay the same" in [line.rstrip() for line in said.splitlines()]
 
 
 def test_what_a_preset_sets_is_printed_with_the_option() -> None:
@@ -86,6 +99,8 @@ def test_what_a_preset_sets_is_printed_with_the_option() -> None:
             "learning_rate is not an option of the built-in trainer; did you mean lr or min_lr_ratio?",
         ),
         ("momentun", "momentun is not an option of the built-in trainer; did you mean momentum?"),
+        ("LR", "LR is not an option of the built-in trainer; did you mean lr?"),
+        ("num_layers", "num_layers is not an option of the built-in trainer; did you mean depth?"),
         ("zzz", "zzz is not an option of the built-in trainer"),
     ],
 )

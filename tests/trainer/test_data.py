@@ -19,7 +19,9 @@ from hypersweep_trainer.config import Config
 from hypersweep_trainer.data import LATER, MATERIAL, Data, bundled, encode, load, material, read, synthetic
 from hypersweep_trainer.data.language import SYMBOLS, balanced, chain, entropy_rate
 from hypersweep_trainer.data.raw import Raw, Rows
-from hypersweep_trainer.options import OPTIONS, Options
+from hypersweep_trainer.options import DATASETS, OPTIONS, Options
+from hypersweep_trainer.options.branch import Branch
+from hypersweep_trainer.options.facts import SEEN
 
 CPU = torch.device("cpu")
 BUNDLED = ("digits", "breast_cancer", "diabetes", "wine", "iris")
@@ -346,6 +348,14 @@ def test_the_data_tells_what_the_options_say_of_it(name: str, facts: tuple[str, 
     assert config.resolved == config.told(data.facts).resolved
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_all_that_is_known_of_data_before_it_is_read_is_so(name: str) -> None:
+    facts = a_data_set(name).facts
+
+    assert set(SEEN) == set(facts)
+    assert {fact: Branch({"data": name})[fact] for fact in SEEN} == facts
+
+
 def test_images_keep_their_shape_and_tables_are_flat() -> None:
     assert (1, 8, 8) == a_data_set("digits").form.shape
     assert (64,) == a_data_set("digits", task="tabular").form.shape
@@ -370,6 +380,15 @@ def test_the_fraction_of_a_stage_thins_the_training_rows_out_and_nothing_else() 
     assert (1079, 216, 108) == (len(whole.train), len(fifth.train), len(tenth.train))
     assert len(whole.val) == len(fifth.val) == len(tenth.val)
     assert whole.split_digest != fifth.split_digest != tenth.split_digest
+
+
+def test_a_class_that_a_part_lacks_is_named_with_the_part() -> None:
+    assert () == a_data_set("digits").notes
+    assert () == a_data_set("diabetes").notes
+    few = a_data_set("digits", subset_fraction=0.005)  # 5 rows of 10 classes
+    (said,) = few.notes
+    assert said.startswith("digits: class '")
+    assert said.endswith("' has no row in training, nor have 4 other classes")
 
 
 def test_digests_of_data_and_split_are_the_same_for_ever() -> None:

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
-from hypersweep_trainer.data import image
+from hypersweep_trainer.data import image, room
 from hypersweep_trainer.data.raw import DataError, Raw, Resident, Rows
+from hypersweep_trainer.data.reader import Reader
+from hypersweep_trainer.data.room import Room, free
 from hypersweep_trainer.data.split import Split
-from hypersweep_trainer.data.stream import Finished, Held, Streamed, free
+from hypersweep_trainer.data.stream import Finished, Streamed
 from hypersweep_trainer.data.view import decoded, evaluation, opened
 from hypersweep_trainer.options import Options
 
@@ -137,6 +139,41 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes, reside
 
     with pytest.raises(DataError, match=rf"{file.parent.name}/{file.name}: must be an image, but"):
         everything(seen(raw, resident=resident, image_size=8, image_norm="none").train)
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n", b""])
+@pytest.mark.parametrize("name", ["cat/01.png", "dog/04.png", "dog/10.png"])
+def test_a_file_that_is_no_image_is_named_before_anything_is_trained_whatever_it_is_for(
+    tmp_path: Path, content: bytes, name: str
+) -> None:
+    folder = a_folder(tmp_path)
+    (folder / name).write_bytes(content)
+
+    with pytest.raises(DataError, match=rf"{name}: must be an image, but"):
+        image.read(folder)
+
+
+def test_pixels_of_32_bits_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    Image.fromarray(np.ones((4, 4), np.float32)).save(folder / "dog" / "z.tiff")
+
+    with pytest.raises(DataError, match=r"dog/z\.tiff: must be an image, but its pixels have 32 bits"):
+        image.read(folder)
+
+
+def test_every_file_of_a_large_folder_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "CHUNK", 2)
+    opened: list[Path] = []
+
+    def noted(file: Path) -> bool:
+        opened.append(file)
+        return False
+
+    monkeypatch.setattr(image, "grey", noted)
+    raw = image.read(a_folder(tmp_path))
+    assert raw.files is not None
+
+    assert sorted(raw.files) == sorted(opened)
 
 
 def test_half_an_image_is_none(tmp_path: Path) -> None:
@@ -413,8 +450,7 @@ def test_bytes_stay_bytes_in_memory_until_they_are_taken(tmp_path: Path) -> None
 
     for rows in (files, pixels):
         assert isinstance(rows, Finished)
-        assert isinstance(rows.images, Held)
-        assert torch.uint8 == rows.images.x.dtype
+        assert torch.uint8 == rows.sources[0].dtype
         assert torch.float32 == everything(rows)[0].dtype
 
 
@@ -461,7 +497,7 @@ def test_streamed_rows_are_those_in_memory_in_any_order(
     )
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randint(len(held.train), (5,), generator=generator) for _ in range(20)]
-    assert isinstance(streamed.train, Finished)
+    assert isinstance(streamed.train, Streamed)
     streamed.train.hint(torch.cat(rows[3:]))
 
     for chosen in rows:
@@ -472,7 +508,7 @@ def test_streamed_rows_are_those_in_memory_in_any_order(
     assert held.encoding == streamed.encoding
 
 
-class Reader:
+class Numbers:
     """Images that know their number, and which of them were read."""
 
     def __init__(self) -> None:
@@ -488,9 +524,9 @@ class Reader:
 
 
 def test_a_hint_reads_ahead_as_far_as_there_is_room() -> None:
-    reader = Reader()
+    reader = Numbers()
     reader.wanted = 64
-    images = Streamed(200, reader, CPU, 2)
+    images = Reader(reader, (200, 1, 2, 2), torch.uint8, 2)
     images.hint(torch.arange(200).flip(0))
 
     assert reader.enough.wait(20)
@@ -499,8 +535,8 @@ def test_a_hint_reads_ahead_as_far_as_there_is_room() -> None:
 
 
 def test_an_epoch_reads_each_image_once_also_where_batches_ask_for_it_twice() -> None:
-    reader, order = Reader(), torch.randperm(200, generator=torch.Generator().manual_seed(0))
-    images = Streamed(200, reader, CPU, 3)
+    reader, order = Numbers(), torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    images = Reader(reader, (200, 1, 2, 2), torch.uint8, 3)
     images.hint(order)
 
     for batch in order.split(40):
@@ -509,8 +545,27 @@ def test_an_epoch_reads_each_image_once_also_where_batches_ask_for_it_twice() ->
     assert list(range(200)) == sorted(reader.read)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_could_not_be_read_once_is_read_again(workers: int) -> None:
+    failures = [OSError("the disk is away")]
+
+    def read(row: int) -> Tensor:
+        if row == 3 and failures:
+            raise failures.pop()
+        return torch.full((1, 2, 2), row, dtype=torch.uint8)
+
+    images = Reader(read, (200, 1, 2, 2), torch.uint8, workers)
+    images.hint(torch.arange(200))
+    batch = torch.arange(5)
+
+    with pytest.raises(OSError, match="the disk is away"):
+        images.select(batch)
+    assert torch.equal(batch, images.select(batch)[:, 0, 0, 0])
+    assert torch.equal(batch + 5, images.select(batch + 5)[:, 0, 0, 0])
+
+
 def test_a_new_hint_replaces_the_old_one() -> None:
-    images = Streamed(200, Reader(), CPU, 2)
+    images = Reader(Numbers(), (200, 1, 2, 2), torch.uint8, 2)
     images.hint(torch.arange(200))
     images.hint(torch.arange(100, 200))
 
@@ -518,21 +573,44 @@ def test_a_new_hint_replaces_the_old_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "kinds"),
+    ("left", "kinds"),
     [
-        (10_000_000, [Held, Held]),
-        (3 * 30 * 3 * 64, [Held, Held]),  # 40 % of it are 36 images
-        (2 * 30 * 3 * 64, [Streamed, Held]),  # 24 images: validation alone
+        (10_000_000, [Finished, Finished]),
+        (12 * 30 * 200, [Finished, Finished]),  # 10 % of it are 36 images with their labels
+        (8 * 30 * 200, [Streamed, Finished]),  # 24 images: those for training do not fit beside the others
         (30, [Streamed, Streamed]),
     ],
 )
 def test_images_lie_on_the_device_where_they_fit_those_of_validation_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, kinds: Sequence[type[Any]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, kinds: Sequence[type[Any]]
 ) -> None:
-    monkeypatch.setattr(image, "free", lambda device: room)
+    monkeypatch.setattr(room, "free", lambda device: left)
     found = seen(image.read(a_folder(tmp_path, 30)), image_size=8, final=True)
 
-    assert kinds == [type(rows.images) for rows in (found.train, found.val) if isinstance(rows, Finished)]
+    assert kinds == [type(found.train), type(found.val)]
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_ranks_of_one_node_share_the_memory_of_the_host(monkeypatch: pytest.MonkeyPatch, ranks: int) -> None:
+    monkeypatch.setattr(room, "free", lambda device: 4000)
+    monkeypatch.setenv("PET_NPROC_PER_NODE", str(ranks))
+    left = Room("auto", CPU)
+
+    assert [True, True, False] == [left.takes(size) for size in (300 // ranks, 100 // ranks, 1)]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "devices", "expected"), [(1, 1, 400), (4, 4, 400), (4, 2, 200), (3, 2, 200)]
+)
+def test_ranks_share_the_memory_of_a_gpu_that_several_of_them_have(
+    monkeypatch: pytest.MonkeyPatch, ranks: int, devices: int, expected: int
+) -> None:
+    monkeypatch.setattr(room, "free", lambda device: 1000)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setenv("PET_NPROC_PER_NODE", str(ranks))
+    left = Room("auto", torch.device("cuda", 0))
+
+    assert [True, False] == [left.takes(expected), left.takes(1)]
 
 
 def test_free_memory_is_what_the_machine_has_at_most() -> None:

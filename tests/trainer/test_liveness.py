@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hypersweep.s3 import connect
 from hypersweep_trainer.options import OPTIONS, check, resolve
-from hypersweep_trainer.options.option import Above, Given, Option
+from hypersweep_trainer.options.option import Above, AtLeast, Given, Option
+from tests.s3 import endpoint
+from tests.trainer.processes import a_port
 from tests.trainer.runs import an_environment, curve, left, start, train
+
+__all__ = ["endpoint"]
 
 ROWS = {"epochs": 2, "batch_size": 32}
 BASES: tuple[dict[str, Any], ...] = (  # tried in turn until the option has an effect
@@ -54,7 +59,7 @@ MORE: dict[str, dict[str, Any]] = {  # what else must be so that a small run can
         "optimizer": "sgd",
         "step_factor": 0.5,
     },
-    "step_every": {"epochs": 4, "schedule": "step"},
+    "step_every": {"epochs": 12, "schedule": "step"},
     "step_factor": {"epochs": 4, "schedule": "step", "step_every": 1},
     "unfreeze_epoch": {"epochs": 3},
     "base_batch": {"lr_scaling": "linear", "batch_size": 64},
@@ -63,9 +68,9 @@ MORE: dict[str, dict[str, Any]] = {  # what else must be so that a small run can
 }
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """A table, a text, a folder of images and a model to start from."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, endpoint: str) -> Iterator[Mapping[str, str]]:
+    """A table, also in S3, a text, a folder of images, a model to start from, and a folder to come."""
     root = tmp_path_factory.mktemp("files")
     random = np.random.default_rng(0)
     lines = ["a,b,kind,grade,price"]
@@ -77,8 +82,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     (root / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 40)
     _images(root / "images", random)
     train(an_environment(root / "before", {**BASES[0], **ROWS, "model": "cnn", "width": 4}))
-    names = ("table.csv", "table.txt", "text.txt", "images", "before/attempts/0/model")
-    return {name: str(root / name) for name in names}
+    client = connect(endpoint, None)
+    client.create_bucket(Bucket="sweeps")
+    client.upload_file(str(root / "table.csv"), "sweeps", "table.csv")
+    names = ("table.csv", "table.txt", "text.txt", "images", "before/attempts/0/model", "cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYPERSWEEP_STORE_ENDPOINT", endpoint)
+        patch.setenv("XDG_CACHE_HOME", str(root / "usual"))
+        yield {name: str(root / name) for name in names} | {"s3": "s3://sweeps/table.csv"}
 
 
 def _images(folder: Path, random: np.random.Generator) -> None:
@@ -95,6 +106,7 @@ def from_files(files: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
     return (
         {"data": files["table.csv"], "width": 8, "depth": 1},
         {"data": files["table.txt"]},
+        {"data": files["s3"], "width": 8, "depth": 1},
         {"data": files["text.txt"], "context": 8, "width": 8, "depth": 1},
         {"data": files["images"], "image_size": 8, "width": 8, "depth": 1},
         {**BASES[1], "width": 4, "depth": 1, "pretrained": files["before/attempts/0/model"], "split_seed": 3},
@@ -104,7 +116,7 @@ def from_files(files: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
 OWN = {  # values of options that need files
     "label": "grade", "features": ["a", "b"], "categorical": ["grade"], "tokenizer": "bytes",
     "resident": "host",
-    "format": "csv", "cache_dir": "elsewhere",
+    "format": "csv",
 }  # fmt: skip
 
 
@@ -136,6 +148,7 @@ def gates(option: Option) -> dict[str, Any]:
             gate == "architecture"
             or gate not in OPTIONS
             or gate in ("task", "target", "format", "pretrained")
+            or isinstance(allowed, AtLeast)
         ):
             continue
         found |= gates(OPTIONS[gate])
@@ -164,6 +177,8 @@ def values(option: Option, files: Mapping[str, str]) -> Iterator[Any]:
     """Values to try beside the one that the option has."""
     if option.name == "pretrained":
         yield files["before/attempts/0/model"]
+    if option.name == "cache_dir":
+        yield files["cache"]
     if option.name in VALUES | OWN:
         yield (VALUES | OWN)[option.name]
         return
@@ -207,6 +222,4 @@ def _run(root: Path, options: dict[str, Any], ranks: int) -> int:
     environment = {**an_environment(root, ranks=ranks), "HYPERSWEEP_TRAINER": json.dumps(options)}
     if ranks == 1:
         return train(environment)
-    from tests.trainer.kills import a_port
-
     return start({**environment, "PET_MASTER_PORT": a_port()}).wait(timeout=120)

@@ -1,11 +1,13 @@
 """The table of options: what it says holds, and what is wrong is refused in words that help."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from graphlib import TopologicalSorter
 from itertools import product
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,36 +24,33 @@ from hypersweep_trainer.options import (
     near,
     resolve,
 )
+from hypersweep_trainer.options.admission import ELSEWHERE
 from hypersweep_trainer.options.branch import Branch, influences
 from hypersweep_trainer.options.facts import READS, TARGETS
-from hypersweep_trainer.options.option import HORIZONS, TASKS, Needs, Option
-
-PLUMBING = ("Data", "How it runs")  # groups of which not everything is a hyperparameter
-NOTHING_TO_SWEEP = {
-    "output_range",
-    "pretrained",
-    "quantile",
-    "base_batch",
-    "min_delta",
-    "restore_best",
-    "preset",
-}
-
+from hypersweep_trainer.options.option import (
+    ASKED,
+    CARRIED,
+    HORIZONS,
+    MEASURED,
+    TASKS,
+    AtLeast,
+    Needs,
+    Option,
+)
 
 IMPACT = {  # where practitioners agree
     "High": {
         "rand_augment_n", "mixup_alpha", "cutmix_alpha", "num_encoder", "cat_encoder", "emb_dim",
-        "image_norm", "flip", "crop_pad", "width", "hidden", "pretrained", "freeze", "epochs", "lr", "loss",
+        "image_norm", "flip", "crop_pad", "width", "hidden", "pretrained", "freeze", "unfreeze_epoch",
+        "epochs", "lr", "loss", "noise", "swap_noise", "token_drop", "span_mask", "quantiles",
+        "rankgauss_unit",
     },
-    "Medium": {"image_size", "depth", "init", "dropout", "batch_size", "schedule", "warmup"},
+    "Medium": {"image_size", "depth", "init", "dropout", "dropout_scale", "batch_size", "schedule", "warmup"},
     "Low": {
         "coordconv", "pos_enc", "activation", "residual", "stochastic_depth", "dropconnect", "optimizer",
         "patience", "weight_decay", "l2", "label_smoothing",
     },
-    "": {
-        "norm", "sync_bn", "tie_weights", "se_ratio", "noise", "swap_noise", "token_drop", "span_mask",
-        "target_norm",
-    },
+    "": {"norm", "sync_bn", "tie_weights", "se_ratio", "target_norm"},
 }  # fmt: skip
 
 
@@ -67,8 +66,6 @@ def test_every_option_is_complete_and_its_own_values_lie_in_its_domain(name: str
     assert name == option.name
     assert option.meaning.endswith(".")
     assert option.hint == "" or option.hint.endswith(".")
-    assert option.source or option.group in PLUMBING
-    assert sweep or option.group in PLUMBING or name in NOTHING_TO_SWEEP
     assert option.horizon in HORIZONS
     assert option.impact in ("", "High", "Medium", "Low")
     assert set(option.tasks) <= set(TASKS)
@@ -80,11 +77,26 @@ def test_every_option_is_complete_and_its_own_values_lie_in_its_domain(name: str
         assert not option.log or not sweep or sweep[0] > 0
 
 
+def test_every_option_has_a_source_and_a_first_sweep_or_a_reason_to_have_none() -> None:
+    reasons = {option.unswept for option in OPTIONS.values() if not option.first_sweep}
+
+    assert [] == [name for name, option in OPTIONS.items() if not option.source]
+    assert [] == [
+        name for name, option in OPTIONS.items() if bool(option.first_sweep) == bool(option.unswept)
+    ]
+    assert {ASKED, MEASURED, CARRIED} < reasons
+    with pytest.raises(AssertionError, match="an option needs a source: How much"):
+        Option("much", "bool", False, "How much.", first_sweep=(False, True))
+    with pytest.raises(AssertionError, match="a sweep, or why there is none: How much"):
+        Option("much", "bool", False, "How much.", source="ours")
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_needs_name_options_or_facts_and_values_that_these_can_have(name: str) -> None:
     for need in needs(OPTIONS[name]):
         for gate, allowed in need.items():
             assert gate in OPTIONS or gate in READS
+            assert not isinstance(allowed, AtLeast) or OPTIONS[allowed.option].numeric
             if gate in OPTIONS and isinstance(allowed, tuple):
                 assert list(allowed) == [OPTIONS[gate].accept(value) for value in allowed]
 
@@ -166,6 +178,8 @@ def test_impacts_are_those_of_common_advice() -> None:
 def test_defaults_follow_the_choices_that_they_depend_on() -> None:
     assert [1e-3, 0.1] == [resolve({"optimizer": name})["lr"] for name in ("adamw", "sgd")]
     assert 1e-3 == resolve({"model": "transformer"})["lr"]
+    assert [3e-3, 1e-3] == [resolve({"data": "wine", "optimizer": name})["lr"] for name in ("adamw", "adam")]
+    assert [1.0, 0.01] == [resolve({"data": name})["weight_decay"] for name in ("wine", "diabetes")]
     assert resolve({"model": "cnn"})["width"] < resolve({"model": "mlp"})["width"] == OPTIONS["width"].default
     assert "mse" == resolve({"data": "diabetes"})["loss"]
     assert "transformer" == resolve({"data": "markov"})["model"]
@@ -213,6 +227,19 @@ EFFECT = "so it would have no effect"
             {"optimizer": "sgd", "momentum": 0, "nesterov": True}, {},
             [f"nesterov: needs momentum above 0, but found 0, {EFFECT}"],
         ),
+        (
+            {"optimizer": "rprop"}, {"warmup": [0, 0.1]},
+            [f"warmup: needs optimizer other than rprop, but found rprop, {EFFECT}"],
+        ),
+        ({"data": "images/", "loader_workers": 4, "resident": "host"}, {}, []),
+        ({"data": "module:data", "loader_workers": 4, "resident": "host"}, {}, []),
+        ({"resident": "host"}, {}, []),
+        ({"loader_workers": 4}, {}, [
+            f"loader_workers: needs data in files of one image each or by import path, "
+            f"but found digits, {EFFECT}"]),
+        ({"data": "rows.npz", "loader_workers": 4}, {}, [
+            f"loader_workers: needs data in files of one image each or by import path, "
+            f"but found rows.npz, {EFFECT}"]),
         ({"label": "y"}, {}, [f"label: needs data from files, but found digits, {EFFECT}"]),
         (
             {"data": "iris", "cat_encoder": "onehot"}, {},
@@ -305,6 +332,184 @@ def test_what_is_wrong_is_told_in_words_that_name_the_option(
     assert expected == check(fixed, swept)
 
 
+@pytest.mark.parametrize(
+    ("fixed", "swept", "expected"),
+    [
+        ({"patience": 10, "epochs": 5}, {}, [
+            f"patience: needs epochs at least patience + 2, but found 5 with patience=10, {EFFECT}"]),
+        ({"patience": 10, "epochs": 11}, {}, [
+            f"patience: needs epochs at least patience + 2, but found 11 with patience=10, {EFFECT}"]),
+        ({"patience": 10, "epochs": 12}, {}, []),
+        ({"patience": 10}, {"epochs": [5, 40]}, []),
+        ({"epochs": 5}, {"patience": [3, 16]}, []),
+        ({"epochs": 5}, {"patience": [8, 16]}, [
+            f"patience: needs epochs at least patience + 2, but found 5 with patience=8, {EFFECT}"]),
+        ({"patience": 0, "epochs": 1}, {}, []),
+        ({"patience": 9, "epochs": 5, "min_delta": 0.1}, {}, [
+            f"patience: needs epochs at least patience + 2, but found 5 with patience=9, {EFFECT}",
+            f"min_delta: needs patience above 0, but found 0, {EFFECT}"]),
+        ({"pretrained": "m/", "freeze": ["body.*"], "unfreeze_epoch": 6, "epochs": 5}, {}, [
+            "unfreeze_epoch: needs epochs at least unfreeze_epoch, "
+            f"but found 5 with unfreeze_epoch=6, {EFFECT}"]),
+        ({"pretrained": "m/", "freeze": ["body.*"], "unfreeze_epoch": 5, "epochs": 5}, {}, []),
+        ({"schedule": "step", "step_every": 7, "epochs": 7}, {}, [
+            f"step_every: needs epochs at least step_every + 1, but found 7 with step_every=7, {EFFECT}"]),
+        ({"schedule": "step", "step_every": 7, "epochs": 8}, {}, []),
+        ({"schedule": "step", "epochs": 10}, {}, [
+            "schedule: step needs epochs at least step_every + 1, "
+            f"but found 10 with step_every=10, {EFFECT}"]),
+        ({"epochs": 10}, {"schedule": ["cosine", "step"]}, [
+            "schedule: step needs epochs at least step_every + 1, "
+            f"but found 10 with step_every=10, {EFFECT}"]),
+        ({"schedule": "step"}, {"epochs": [10, 11]}, []),
+        ({"schedule": "plateau", "epochs": 5}, {}, [
+            "schedule: plateau needs epochs at least plateau_patience + 3, "
+            f"but found 5 with plateau_patience=3, {EFFECT}"]),
+        ({"schedule": "plateau", "plateau_patience": 4, "epochs": 6}, {}, [
+            "plateau_patience: needs epochs at least plateau_patience + 3, "
+            f"but found 6 with plateau_patience=4, {EFFECT}"]),
+        ({"schedule": "plateau", "plateau_patience": 4, "epochs": 7}, {}, []),
+        ({"schedule": "plateau", "plateau_patience": 0, "epochs": 2}, {}, [
+            "plateau_patience: needs epochs at least plateau_patience + 3, "
+            f"but found 2 with plateau_patience=0, {EFFECT}"]),
+    ],
+)  # fmt: skip
+def test_what_comes_after_the_last_epoch_is_refused_unless_another_trial_comes_to_it(
+    fixed: dict[str, object], swept: dict[str, list[object]], expected: list[str]
+) -> None:
+    assert expected == check(fixed, swept)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"grad_accum": 33}, [
+            "grad_accum: must be at most 32, a rank's rows of a step, "
+            "but found 33 with batch_size=32, ranks=1"]),
+        ({"data": "iris", "batch_size": 151}, [
+            "batch_size: must be at most 150, the rows of iris, but found 151"]),
+        ({"data": "markov", "synthetic_rows": 40, "batch_size": 41}, [
+            "batch_size: must be at most 40, the rows of markov, but found 41"]),
+        ({"data": "markov", "synthetic_rows": 20}, []),
+        ({"data": "iris", "preset": "mlp-table"}, []),
+        ({"repeated_augmentation": 3, "batch_size": 2}, [
+            "repeated_augmentation: must be at most 2, the rows of a step, but found 3"]),
+        ({"model": "cnn", "kernel": 9}, ["kernel: must be at most 8, the smaller side, but found 9"]),
+        ({"model": "cnn", "kernel": 9, "image_size": 16}, []),
+        ({"model": "cnn", "kernel": 33, "data": "synthetic_images"}, [
+            "kernel: must be at most 32, the smaller side, but found 33"]),
+        ({"model": "cnn", "kernel": 33, "data": "photos/"}, []),
+        ({"model": "cnn", "kernel": 63, "data": "own.npz", "task": "image"}, []),
+        ({"model": "cnn", "kernel": 9, "data": "brackets", "context": 8}, [
+            "kernel: must be at most 8, the smaller side, but found 9"]),
+        ({"model": "cnn", "kernel": 7, "dilation": 3}, [
+            "dilation: must be at most 2 to reach a point of a side of 8, but found 3 with kernel=7"]),
+        ({"model": "cnn", "kernel": 7, "dilation": 2}, []),
+        ({"model": "cnn", "aspp_rates": [1, 8]}, [
+            "aspp_rates: must be below 8, the smaller side, but found 8"]),
+        ({"model": "transformer", "patch": 9}, ["patch: must be at most 8, the smaller side, but found 9"]),
+        ({"model": "transformer", "patch": 8}, []),
+        ({"crop_pad": 8}, ["crop_pad: must be below 8, the smaller side, but found 8"]),
+        ({"model": "transformer", "width": 8, "heads": 9}, []),
+        ({"data": "diabetes", "target_norm": "none", "loss": "msle", "output_range": [0, 400]}, [
+            "output_range: needs a loss other than msle, which has a range of its own, but found msle"]),
+        ({"warmup": 1}, ["warmup: must be below 1 to leave steps to schedule cosine, but found 1"]),
+        ({"warmup": 1, "schedule": "constant"}, []),
+        ({"data": "a.csv", "label": "y", "features": ["x", "y"]}, [
+            "features: must not hold the label, but found y"]),
+        ({"data": "a.csv", "features": ["x"], "categorical": ["x", "k"]}, [
+            "categorical: must be among features, but found k"]),
+        ({"loss": "focal", "focal_alpha": 0.25, "data": "markov"}, [
+            f"focal_alpha: needs target classification, but found tokens, {EFFECT}"]),
+        ({"focal_alpha": 0.25}, [f"focal_alpha: needs loss focal, but found cross_entropy, {EFFECT}"]),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_together_are_told_before_anything_runs(
+    options: dict[str, Any], expected: list[str]
+) -> None:
+    assert expected == check(options, {})
+    if expected and EFFECT not in expected[0]:
+        with pytest.raises(ValueError, match=f"^{re.escape(expected[0])}$"):
+            resolve(options)
+
+
+def test_targets_that_nothing_softens_need_no_threshold() -> None:
+    fixed = {"loss": "bce", "bce_threshold": 0.2}
+
+    assert [
+        "bce_threshold: needs mixup_alpha, cutmix_alpha or label_smoothing above 0, but found none, " + EFFECT
+    ] == check(fixed, {"lr": [1e-3, 1e-2]})
+    assert [] == check(fixed, {"mixup_alpha": [0, 0.4]})
+    assert [] == check({"preset": "rsb-a3", "mixup_alpha": 0, "cutmix_alpha": 0}, {})
+    assert [] == check({**fixed, "label_smoothing": 0.1, "cutmix_alpha": 1}, {})
+    assert [] == check({**fixed, "label_smoothing": 0.9}, {})  # the class itself has 0.19
+
+
+def test_smoothing_that_a_threshold_undoes_is_refused() -> None:
+    fixed = {"loss": "bce", "label_smoothing": 0.1}
+    words = (
+        "label_smoothing: needs mixup_alpha or cutmix_alpha above 0 beside bce_threshold={}, "
+        "but found none, " + EFFECT
+    ).format
+    facts = {"target": "classification", "categories": "none", "gaps": "none", "numbers": "some"}
+
+    assert [words("0.2")] == check({**fixed, "bce_threshold": 0.2}, {"lr": [1e-3, 1e-2]})
+    assert [words("0.01")] == check({**fixed, "bce_threshold": 0.01}, {})  # of 10 classes
+    assert [] == check({**fixed, "bce_threshold": 0.01, "data": "wine"}, {})
+    assert [] == check({**fixed, "bce_threshold": 0.2}, {"mixup_alpha": [0, 0.4]})
+    assert [] == check({**fixed, "bce_threshold": 0.2, "data": "a.csv"}, {})
+    with pytest.raises(ValueError, match=f"^{re.escape(words('0.2'))}$"):
+        resolve({**fixed, "bce_threshold": 0.2, "data": "a.csv"}, known={**facts, "classes": 4})
+
+
+@pytest.mark.parametrize(
+    ("fixed", "swept", "idle"),
+    [
+        ({"lr_scaling": "linear"}, {}, True),
+        ({}, {"lr_scaling": ["none", "sqrt"]}, True),
+        ({"lr_scaling": "linear", "batch_size": 64, "base_batch": 64}, {}, True),
+        ({"lr_scaling": "linear"}, {"batch_size": [16, 32]}, False),
+        ({"lr_scaling": "linear", "batch_size": "auto"}, {}, False),
+        ({"lr_scaling": "linear", "base_batch": 256}, {}, False),
+    ],
+)
+def test_a_rate_that_is_meant_for_the_batch_is_not_scaled(
+    fixed: dict[str, Any], swept: dict[str, Any], idle: bool
+) -> None:
+    rows = fixed.get("batch_size", 32)
+    words = f"lr_scaling: needs a batch other than base_batch, but found {rows} rows in both, {EFFECT}"
+
+    assert ([words] if idle else []) == check(fixed, swept)
+
+
+@pytest.mark.parametrize("name", ["mixup_alpha", "cutmix_alpha", "swap_noise"])
+def test_a_row_by_itself_is_not_mixed(name: str) -> None:
+    fixed = {"data": "wine", name: 0.5}
+    words = f"{name}: needs a batch of at least 2 rows, but found 1, {EFFECT}"
+
+    assert [words] == check({**fixed, "batch_size": 1}, {})
+    assert [] == check(fixed, {"batch_size": [1, 8]})
+    assert [] == check({**fixed, "batch_size": 1, "batch_scope": "per_rank"}, {}, ranks=2)
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        resolve({**fixed, "batch_size": 1})
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_the_batch_of_all_ranks_scales_the_rate(ranks: int) -> None:
+    fixed = {"lr_scaling": "linear", "batch_scope": "per_rank"}
+
+    assert ["batch_scope", "lr_scaling"][: 4 - 2 * ranks] == [
+        problem.partition(":")[0] for problem in check(fixed, {}, ranks=ranks)
+    ]
+
+
+def test_what_comes_after_the_last_epoch_of_one_trial_is_left_out_there() -> None:
+    with pytest.raises(ValueError, match=r"^patience: needs epochs at least patience \+ 2, but found 5 with"):
+        resolve({"patience": 10, "epochs": 5})
+    assert [None, 10] == [resolve({"patience": 10}, {"epochs": epochs}).get("patience") for epochs in (5, 20)]
+    assert "min_delta" not in resolve({"patience": 10, "min_delta": 0.1}, {"epochs": 5})
+
+
 def test_all_problems_are_told_at_once() -> None:
     assert 3 == len(check({"lr": -1, "momentum": 0.5, "colour": 1}, {}))
 
@@ -320,6 +525,10 @@ def test_all_problems_are_told_at_once() -> None:
         ({"norm": "batch", "batch_size": 2, "batch_scope": "per_rank"}, 2, []),
         ({"norm": "batch", "batch_size": 2, "sync_bn": True}, 2, []),
         ({"norm": "batch", "batch_size": 4, "grad_accum": 2}, 2, ["batch_size"]),
+        ({"batch_size": 8, "grad_accum": 5}, 1, []),
+        ({"batch_size": 8, "grad_accum": 5}, 2, ["grad_accum"]),
+        ({"batch_size": 8, "grad_accum": 5, "batch_scope": "per_rank"}, 2, []),
+        ({"batch_size": 8, "grad_accum": 5}, None, []),
     ],
 )
 def test_what_depends_on_the_number_of_ranks_is_asked_of_it(
@@ -403,6 +612,91 @@ def test_what_another_trial_of_the_sweep_may_use_is_left_out_here() -> None:
     assert "cat_encoder" not in resolve({"cat_encoder": "onehot"}, {"data": "b.csv"}, known=known)
 
 
+@pytest.mark.parametrize(
+    ("fixed", "facts", "expected"),
+    [
+        ({"data": "a.npz", "task": "sequence", "context": 8}, {"length": "own"}, (
+            "context: needs data whose rows can be of any length, but found rows of one length in a.npz")),
+        ({"data": "a.npz", "task": "sequence", "context": 8}, {"length": "free"}, ""),
+        ({"data": "a.npz", "task": "sequence", "model": "cnn", "kernel": 63}, {"length": "own"}, ""),
+        *(
+            ({"data": "a.csv", **one}, {"numbers": "none", "categories": "some"}, (
+                f"{name}: needs data with columns of numbers, but found none in a.csv"))
+            for name, one in {
+                "num_encoder": {"num_encoder": "none"},
+                "quantiles": {"num_encoder": "quantile", "quantiles": 20},
+                "rankgauss_unit": {"num_encoder": "rankgauss", "rankgauss_unit": False},
+                "noise": {"noise": 0.1},
+            }.items()
+        ),
+        ({"data": "a.csv", "noise": 0.1}, {"numbers": "some"}, ""),
+        ({"data": "a.csv", "noise": 0.1, "cat_encoder": "onehot"}, {
+            "numbers": "none", "categories": "some"}, ""),
+        ({"data": "a.csv", "swap_noise": 0.1}, {"numbers": "none"}, ""),
+        ({"data": "own:data", "task": "tabular", "missing": "mean"}, {"gaps": "some"}, ""),
+        ({"data": "own:data", "task": "tabular", "missing": "mean"}, {}, (
+            "missing: needs data with empty cells, but found none in own:data")),
+    ],
+)  # fmt: skip
+def test_what_the_data_turns_out_not_to_have_is_told_when_it_is_read(
+    fixed: dict[str, Any], facts: dict[str, Any], expected: str
+) -> None:
+    target = "tokens" if fixed["data"] == "a.npz" else "classification"
+    target = "classification" if "kernel" in fixed else target
+    plain = {"target": target, "categories": "none", "numbers": "some", "gaps": "none", "length": "free"}
+
+    assert [] == check(fixed, {})
+    if not expected:
+        assert fixed.items() <= resolve(fixed, known={**plain, **facts}).items()
+        return
+    with pytest.raises(ValueError, match=re.escape(f"{expected}, {EFFECT}")):
+        resolve(fixed, known={**plain, **facts})
+
+
+def test_a_folder_for_data_from_s3_is_of_no_use_to_other_data() -> None:
+    assert [f"cache_dir: needs data from s3://, but found a.csv, {EFFECT}"] == check(
+        {"data": "a.csv", "cache_dir": "here"}, {}
+    )
+    assert [] == check({"data": "s3://rows/a.csv", "cache_dir": "here"}, {})
+
+
+def test_a_run_without_a_sweep_drops_nothing_that_it_was_given() -> None:
+    given = {"depth": 2, "stochastic_depth": 0.3}
+    words = f"stochastic_depth: needs residual on, but found off, {EFFECT}"
+
+    assert [words] == check(given, {})
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        resolve(given)
+    assert "stochastic_depth" not in resolve({"stochastic_depth": 0.3}, {"depth": 2})
+
+
+def test_a_run_accepts_what_a_sweep_of_one_trial_accepts() -> None:
+    random = Random(1)
+    refused = 0
+    for _ in range(3000):
+        names = random.sample([*OPTIONS], random.randint(1, 4))
+        given = {"data": random.choice([*DATASETS, "a.csv", "a.npz", "photos/"])}
+        given |= {name: random.choice(some(OPTIONS[name])) for name in names}
+        # another place may have more ranks
+        found = [problem for problem in check(given, {}) if "needs ranks above 1" not in problem]
+        try:
+            resolve(given)
+        except ValueError:
+            assert found, given
+            refused += 1
+        else:
+            assert not found, (given, found)
+
+    assert 1000 < refused < 2900
+
+
+def some(option: Option) -> list[Any]:
+    """Values of an option's domain."""
+    ends = [end for end in (option.low, option.high) if end is not None and option.numeric]
+    values = [*option.first_sweep, *option.values, *ends, *(value for _, value in option.defaults)]
+    return [option.default, *values, *([False, True] if option.kind == "bool" else [])]
+
+
 def test_own_data_is_anything_until_it_is_read() -> None:
     fixed = {"data": "module:data", "epochs": 2}
     known = {"task": "sequence", "target": "tokens", "categories": "none", "gaps": "none"}
@@ -423,6 +717,9 @@ def test_an_objective_names_what_every_run_of_the_sweep_reports() -> None:
 
 def test_a_name_in_other_words_finds_its_option() -> None:
     assert [["lr", "min_lr_ratio"], ["dropout", "dropconnect"]] == [near("learning_rate"), near("dropuot")]
+    assert [["lr"], ["hidden", "depth"], ["patience"]] == [near("LR"), near("layers"), near("early_stopping")]
+    assert set(ELSEWHERE.values()) < OPTIONS.keys()
+    assert not ELSEWHERE.keys() & OPTIONS.keys()
 
 
 # -- presets

@@ -28,6 +28,14 @@ def off(labels: Labels, part: Labels, whole: Labels) -> float:
     return round(float(np.abs(np.bincount(labels[part], minlength=5) - shares * len(part)).max()), 9)
 
 
+def common(labels: Labels, part: Labels) -> bool:
+    """Whether each class has so many rows that a part of this size has one of it anyway, and spares two."""
+    sizes = np.unique(labels, return_counts=True)[1]
+    return bool(
+        (sizes * len(part) >= len(labels)).all() and (sizes - sizes * len(part) / len(labels) >= 3).all()
+    )
+
+
 @given(labels, st.floats(0.01, 0.5), st.floats(0, 0.4), st.integers(0, 99))
 def test_a_split_puts_every_row_into_one_part_and_keeps_class_shares_to_one_row(
     labels: Labels, val: float, test: float, seed: int
@@ -38,9 +46,8 @@ def test_a_split_puts_every_row_into_one_part_and_keeps_class_shares_to_one_row(
     assert list(range(len(labels))) == sorted([*split.train, *split.val, *split.test])
     assert round(test * len(labels)) == len(split.test)
     assert max(1, round(val * len(labels))) == len(split.val)
-    assert off(labels, split.test, np.arange(len(labels))) < 1
-    assert off(labels, split.val, rest) < 1
-    assert off(labels, split.train, rest) < 1
+    for part, whole in ((split.test, np.arange(len(labels))), (split.val, rest), (split.train, rest)):
+        assert off(labels, part, whole) < (1 if common(labels, part) else len(np.unique(labels)))
 
 
 @given(labels, st.floats(0.05, 1), st.floats(0.05, 1), st.integers(0, 99))
@@ -53,7 +60,7 @@ def test_a_smaller_data_fraction_is_a_stratified_part_of_a_larger_one(
 
     assert set(small) <= set(large)
     assert max(1, round(min(one, other) * len(whole))) == len(small)
-    assert off(labels, small, whole) < 1
+    assert off(labels, small, whole) < (1 if common(labels[whole], small) else len(np.unique(labels)))
 
 
 def test_subset_fraction_and_the_fraction_of_a_stage_are_one_share_of_the_training_rows() -> None:
@@ -83,6 +90,28 @@ def test_with_folds_every_row_outside_of_the_test_part_validates_once(
         assert abs(len(split.val) - len(rest) / count) < 1
         equal = np.bincount(labels[rest], minlength=5) / count
         assert (np.abs(np.bincount(labels[split.val], minlength=5) - equal) < 1).all()
+
+
+@given(labels, st.floats(0.05, 0.5), st.floats(0, 0.4), st.floats(0.05, 1), st.integers(0, 99))
+def test_no_part_lacks_a_class_that_has_rows_enough(
+    labels: Labels, val: float, test: float, fraction: float, seed: int
+) -> None:
+    options = replace(CLASSES, val_fraction=val, test_fraction=test, split_seed=seed)
+    split = a_split(labels, options, fraction)
+    classes, sizes = np.unique(labels, return_counts=True)
+
+    for part, least in ((split.test, 3), (split.val, 2), (split.train, 2)):
+        if len(part) >= len(classes):
+            assert set(classes[sizes >= least]) <= set(labels[part])
+
+
+def test_a_class_of_two_rows_trains_and_validates_and_one_of_three_is_tested_too() -> None:
+    labels = np.array([0] * 40 + [1, 1] + [2, 2, 2])
+    for seed in range(20):
+        split = a_split(labels, replace(CLASSES, split_seed=seed))
+
+        assert [1, 1, 0] == [int((labels[part] == 1).sum()) for part in (split.train, split.val, split.test)]
+        assert [1, 1, 1] == [int((labels[part] == 2).sum()) for part in (split.train, split.val, split.test)]
 
 
 @pytest.mark.parametrize("change", [{"val_fraction": 0.5}, {"folds": 5, "fold": 3}, {"subset_fraction": 0.1}])

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from hypersweep_trainer.config import Config
-from hypersweep_trainer.data import Data, arrays, label, load, table
+from hypersweep_trainer.config import Config, ConfigError
+from hypersweep_trainer.data import Data, arrays, encode, label, load, table
 from hypersweep_trainer.data.raw import DataError, Raw
 from hypersweep_trainer.options import Options
 
@@ -78,6 +79,29 @@ def test_a_csv_file_holds_numbers_text_truth_values_and_dates(tmp_path: Path) ->
     assert ("no", "yes") == raw.names
     assert [1, 0, 1] == raw.labels.tolist()
     assert ("tabular", "classification") == (raw.task, raw.target)
+
+
+@pytest.mark.parametrize(
+    ("born", "words"),
+    [
+        ("1990-01-02 soon 1991-05-06", "row 2 is 'soon', but the model needs dates"),
+        ("1990-01-02 5 1991-05-06", "row 2 is '5', but the model needs dates"),
+        ("7306 7795 1991-05-06", "row 3 is '1991-05-06', but the model needs numbers"),
+        ("true false maybe", "row 3 is 'maybe', but the model needs truth values"),
+        ("soon later 7306", "row 1 is 'soon', but the model needs numbers"),
+        ("soon later never", "row 1 is 'soon', but the model needs numbers"),
+    ],
+)
+def test_the_cell_is_told_that_makes_text_of_a_column_of_numbers_or_dates(
+    tmp_path: Path, born: str, words: str
+) -> None:
+    raw = read(a_csv(tmp_path, "born,class\n1990-01-02,a\n1991-05-06,b\n1992-07-08,a\n"))
+    assert raw.columns is not None
+    encoder = encode.fit(raw.columns, raw.labels, Options())
+    (tmp_path / "new.csv").write_text("\n".join(["born", *born.split()]))
+
+    with pytest.raises(DataError, match=f"^column born: {words}$"):
+        encoder.rows(table.columns(tmp_path / "new.csv", "csv"))
 
 
 def test_features_label_and_categories_are_chosen_by_name(tmp_path: Path) -> None:
@@ -256,7 +280,10 @@ def test_a_csv_file_is_learned_from_with_its_categories_and_gaps(tmp_path: Path)
     lines = [f"{row},{row % 7 or ''},{'abc'[row % 3]},{'no' if row % 2 else 'yes'}" for row in range(60)]
     data = loaded(a_csv(tmp_path, "\n".join(["u,v,w,class", *lines])))
 
-    assert {"task": "tabular", "target": "classification", "categories": "some", "gaps": "some"} == data.facts
+    assert {
+        "task": "tabular", "target": "classification", "categories": "some", "numbers": "some",
+        "gaps": "some", "length": "free", "classes": 2,
+    } == data.facts  # fmt: skip
     assert ((3,), 2, 2, (4,)) == (
         data.form.shape,
         data.form.outputs,
@@ -338,6 +365,32 @@ def test_images_to_rebuild_need_no_labels(tmp_path: Path) -> None:
     data = loaded(options)
 
     assert ("reconstruction", (1, 4, 4), 16) == (data.form.target, data.form.shape, data.form.outputs)
+
+
+def test_a_table_without_numbers_refuses_their_encoder(tmp_path: Path) -> None:
+    lines = [f"{'ab'[row % 2]},{'cde'[row % 3]}" for row in range(60)]
+    given = {"data": a_csv(tmp_path, "\n".join(["u,class", *lines])).data, "num_encoder": "quantile"}
+    config = Config.read({"HYPERSWEEP_TRAINER": json.dumps(given)})
+
+    with pytest.raises(ConfigError, match=r"^num_encoder: needs data with columns of numbers, but"):
+        config.told(load(config, CPU).facts)
+
+
+@pytest.mark.parametrize(("shape", "length"), [((40, 9), "own"), ((400,), "free")])
+def test_rows_of_tokens_have_a_length_and_a_stream_has_none(
+    shape: tuple[int, ...], length: str, tmp_path: Path
+) -> None:
+    x = np.arange(math.prod(shape)).reshape(shape) % 5
+    given = {"data": an_npz(tmp_path, {"x": x}).data, "task": "sequence", "target": "tokens", "context": 8}
+    config = Config.read({"HYPERSWEEP_TRAINER": json.dumps(given)})
+    facts = load(config, CPU).facts
+
+    assert length == facts["length"]
+    if length == "free":
+        assert 8 == config.told(facts).options.context
+        return
+    with pytest.raises(ConfigError, match=r"^context: needs data whose rows can be of any length, but found"):
+        config.told(facts)
 
 
 def test_an_npz_table_may_have_gaps(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Text: files, tokenizers that know the training part alone, windows of a stream, rows of tokens."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from hypersweep_trainer.data import split, text
 from hypersweep_trainer.data.raw import DataError, Raw, Rows
 from hypersweep_trainer.data.split import Split
+from hypersweep_trainer.data.text import Windows
 from hypersweep_trainer.options import Options
 
 CPU = torch.device("cpu")
@@ -205,3 +207,78 @@ def test_rows_of_tokens_without_labels_predict_their_own_next_tokens() -> None:
     assert 5 == found.context
     assert tokens[8:, :-1].tolist() == x.tolist()
     assert tokens[8:, 1:].tolist() == y.tolist()
+
+
+# memory
+
+LARGE = 1 << 22
+
+
+@pytest.mark.parametrize(
+    ("content", "tokenizer", "each", "peak"),
+    [
+        (b"a gigabyte of this ", "chars", 1, 3.2),
+        ("zwölf Boxkämpfer ".encode(), "chars", 1, 3.2),
+        ("съешь ещё булок ".encode(), "chars", 1, 3.2),  # two bytes a character in the file, too
+        (b"a gigabyte of this ", "bytes", 2, 4.2),
+    ],
+)
+def test_a_text_needs_a_few_times_its_size_to_be_read_and_a_byte_or_two_for_each_token_then(
+    tmp_path: Path, content: bytes, tokenizer: str, each: int, peak: float
+) -> None:
+    path = a_file(tmp_path, content * (LARGE // len(content)))
+    options = Options(target="tokens", tokenizer=tokenizer)
+    read(path, tokenizer=tokenizer)
+    tracemalloc.start()
+    raw = text.read(path, options)
+    found = text.parts(raw, split.cut(len(raw.labels), options, 1.0), options, CPU, final=True)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert isinstance(found.train, Windows)
+    assert each * len(raw.labels) == found.train.stream.nbytes
+    assert most < peak * LARGE + 10 * text.CHUNK + 9 * text.POINTS
+
+
+def test_characters_cut_by_a_piece_of_the_file_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "CHUNK", 3)
+    words = "aé€😀b" * 5
+    raw = text.read(a_file(tmp_path, words), Options())
+    assert raw.tokens is not None
+
+    assert list(map(ord, words)) == raw.tokens.tolist()
+    with pytest.raises(DataError, match=r"tale\.txt: must be UTF-8, .* but byte 6 is 0xff"):
+        text.read(a_file(tmp_path, "aé€".encode() + b"\xff"), Options())
+    with pytest.raises(DataError, match=r"tale\.txt: must be UTF-8, .* but byte 9 is 0xe2"):
+        text.read(a_file(tmp_path, "123456789€".encode()[:-1]), Options())
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(min_size=1))
+def test_characters_are_numbered_as_one_by_one(words: str, known: str) -> None:
+    encoding = {"tokenizer": "chars", "characters": "".join(sorted(set(known)))}
+    points = np.array(list(map(ord, words)), np.uint32)
+
+    assert text.encode(words, encoding) == text.numbered(points, encoding).tolist()
+
+
+@given(st.integers(5, 200), st.integers(0, 4), st.floats(0.1, 1), st.floats(0.01, 0.5), st.floats(0, 0.3))
+def test_a_cut_stream_has_the_parts_and_the_digest_of_its_positions(
+    count: int, folds: int, fraction: float, val: float, test: float
+) -> None:
+    folds = folds if folds > 1 else 0
+    options = Options(target="tokens", folds=folds, fold=folds // 2, val_fraction=val, test_fraction=test)
+    try:
+        whole = split.rows(count, np.zeros(count), options, fraction)
+    except DataError:  # too few tokens
+        return
+    cut = split.cut(count, options, fraction)
+    rest = np.arange(count - len(whole.test))
+    blocks = np.array_split(rest, folds) if folds else [rest[len(rest) - len(whole.val) :]]
+
+    assert blocks[options.fold].tolist() == whole.val.tolist()
+    for name in ("train", "val", "test"):
+        runs = getattr(cut, name)
+        assert getattr(whole, name).tolist() == [place for run in runs for place in run]
+    assert whole.digest == cut.digest

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from hypersweep_trainer.data import user
+from hypersweep_trainer.data import image, room, split, user
+from hypersweep_trainer.data.demand import OnDemand
 from hypersweep_trainer.data.raw import DataError, Raw
+from hypersweep_trainer.data.stream import Streamed
 from hypersweep_trainer.options import Options
 
 X, Y = np.random.default_rng(0).random((6, 3)), np.array([2, 1, 2, 1, 2, 1])
@@ -82,6 +84,13 @@ def test_data_comes_as_arrays_tensors_a_dataset_or_from_a_function(
     np.testing.assert_allclose(columns(raw), X)
     assert [1, 0, 1, 0, 1, 0] == raw.labels.tolist()
     assert ("tabular", "classification", ("1", "2")) == (raw.task, raw.target, raw.names)
+
+
+def test_tensors_of_16_bits_are_read(read: Callable[..., Raw]) -> None:
+    for kind in (torch.bfloat16, torch.float16):
+        x = torch.from_numpy(X).to(kind)
+
+        np.testing.assert_array_equal(columns(read((x, Y))), x.double().numpy())
 
 
 def test_a_function_can_follow_the_options(read: Callable[..., Raw]) -> None:
@@ -182,9 +191,19 @@ def fails() -> Any:
     raise RuntimeError("the disk is gone")
 
 
+def fails_in_two_lines() -> Any:
+    raise ValueError("one\ntwo")
+
+
+def ends() -> Any:
+    sys.exit(3)
+
+
 @pytest.mark.parametrize(
     ("found", "options", "words"),
     [
+        (fails_in_two_lines, {}, "cannot be read: ValueError: one two$"),
+        (ends, {}, "cannot be read: SystemExit: 3"),
         (fails, {}, "cannot be read: RuntimeError: the disk is gone"),
         (7, {}, r"x must hold numbers|x must be"),
         ({"x": X, "z": Y}, {}, "cannot be read: TypeError: a dict must hold x and y, .* holds x, z"),
@@ -213,6 +232,149 @@ def test_what_cannot_be_used_is_told_with_its_import_path(
         read(found, **options)
 
     assert "\n" not in str(caught.value)
+
+
+# more than memory holds
+
+
+class Photographs(Dataset[Any]):
+    """Images that are made when they are asked for, and what was asked for."""
+
+    def __init__(self, count: int = 40, **wrong: Any) -> None:
+        self.count, self.wrong, self.asked = count, wrong, list[int]()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        self.asked.append(row)
+        if self.wrong and row == 7:
+            if "error" in self.wrong:
+                raise OSError("the disk is gone")
+            return self.wrong["x"], 0
+        return np.random.default_rng(row).integers(0, 256, (6, 5, 3), np.uint8), row % 2
+
+
+class Labelled(Photographs):
+    """The same, whose targets are known without reading an image."""
+
+    @property
+    def targets(self) -> list[int]:
+        return [row % 2 for row in range(self.count)]
+
+
+def taken(raw: Raw, resident: str, **options: Any) -> image.ImageParts:
+    given = Options(target="classification", resident=resident, **options)
+    places = split.rows(len(raw.labels), raw.labels, given, 1.0)
+    return image.parts(raw, places, given, torch.device("cpu"), final=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"image_size": 9, "flip": 0.5}])
+def test_images_of_a_dataset_that_are_too_many_for_memory_are_read_on_demand(
+    read: Callable[..., Raw], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    held = read(Photographs())
+    monkeypatch.setattr(room, "free", lambda device: 40 * 90)
+    asked = read(Photographs())
+    one, other = taken(held, "device", **options), taken(asked, "auto", **options)
+
+    assert isinstance(asked.pixels, OnDemand)
+    assert isinstance(other.train, Streamed)
+    assert held.labels.tolist() == asked.labels.tolist()
+    assert (held.names, one.shape, one.encoding) == (asked.names, other.shape, other.encoding)
+    for near, far in ((one.train, other.train), (one.val, other.val), (one.test, other.test)):
+        assert near is not None
+        assert far is not None
+        order = torch.arange(len(near)).flip(0)
+        far.hint(order)
+        for rows in order.split(5):
+            assert all(map(torch.equal, near.take(rows), far.take(rows)))
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, memory has no room for any image."""
+    return lambda: monkeypatch.setattr(room, "free", lambda device: 0)
+
+
+def test_no_image_is_read_before_it_is_wanted_where_targets_are_known(
+    read: Callable[..., Raw], full: Callable[[], None]
+) -> None:
+    full()
+    known, unknown = Labelled(), Photographs()
+    one, other = read(known), read(unknown)
+
+    assert [0] == known.asked
+    assert [0, *range(40)] == unknown.asked
+    assert one.digest == other.digest != read(Labelled(38)).digest
+
+
+class Upright(Labelled):
+    """Images whose targets the Dataset makes others of than its own attribute holds."""
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        return super().__getitem__(row)[0], 5 - row % 2
+
+
+class Fractions(Photographs):
+    """Images of numbers."""
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        x, y = super().__getitem__(row)
+        return x / 255, y
+
+
+@pytest.mark.parametrize("kind", [Photographs, Labelled, Upright, Fractions])
+def test_images_of_a_dataset_are_the_same_data_in_memory_and_on_demand(
+    read: Callable[..., Raw], full: Callable[[], None], kind: type[Photographs]
+) -> None:
+    held = read(kind())
+    full()
+    asked = read(kind())
+    assert held.pixels is not None
+    assert isinstance(asked.pixels, OnDemand)
+
+    assert (held.digest, held.names, held.labels.tolist()) == (
+        asked.digest, asked.names, asked.labels.tolist(),
+    )  # fmt: skip
+    assert all(np.array_equal(held.pixels[row], asked.pixels.read(row)) for row in range(40))
+    assert held.pixels.dtype == asked.pixels.dtype
+
+
+def test_images_stay_in_memory_where_they_fit_though_rows_are_to_lie_on_the_host(
+    read: Callable[..., Raw],
+) -> None:
+    assert isinstance(read(Photographs(), resident="host").pixels, np.ndarray)
+
+
+def test_each_image_is_read_once_into_memory(read: Callable[..., Raw]) -> None:
+    images = Photographs()
+    read(images)
+
+    assert [0, *range(40)] == images.asked
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"error": True}, "cannot be read: OSError: the disk is gone"),
+        ({"x": np.zeros((6, 6, 3), np.uint8)}, r"of shape \(6, 5, 3\), as the first row does, but has shape"),
+        ({"x": np.ones((6, 5, 3))}, "must hold integers of shape .*, but has .* type float64"),
+        ({"x": np.full((6, 5, 3), "a")}, "must hold integers of shape .*, but has .* type <U1"),
+        ({"x": np.full((6, 5, 3), 256)}, "integers from 0 to 255 .* but goes from 256 to 256"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_told_with_its_row(
+    read: Callable[..., Raw], full: Callable[[], None], wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DataError, match=f"^mine:data, row 8: .*{words}"):
+        read(Labelled(**wrong))
+    full()
+    raw = read(Labelled(**wrong))
+    assert isinstance(raw.pixels, OnDemand)
+
+    with pytest.raises(DataError, match=f"^mine:data, row 8: .*{words}"):
+        raw.pixels.read(7)
 
 
 @pytest.mark.parametrize(

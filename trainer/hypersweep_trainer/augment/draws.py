@@ -57,7 +57,7 @@ class Draws:
 
     def mine(self, batch: Tensor) -> Tensor:
         """Of something that the whole batch has, (count, …), what belongs to the rows asked for, (n, …)."""
-        return batch.index_select(0, tensor(self.places, self.device))
+        return batch.index_select(0, tensor(self.places, batch.device))
 
     def _generator(self) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(int(self._rng.integers(2**63)))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 from hypersweep_trainer.augment import wanted
 from hypersweep_trainer.config import Config
 from hypersweep_trainer.data import arrays, bundled, encode, label, split, synthetic, table
-from hypersweep_trainer.data.raw import Picked, Raw, Rows
+from hypersweep_trainer.data.raw import DataError, Picked, Raw, Rows, facts
 from hypersweep_trainer.data.scaling import Scaling
-from hypersweep_trainer.data.split import Split
+from hypersweep_trainer.data.split import Cut, Split
+from hypersweep_trainer.data.stream import identity
 from hypersweep_trainer.form import Form
 from hypersweep_trainer.options import DATASETS, Options
 from hypersweep_trainer.options.facts import IMPORT, format_of
@@ -37,11 +39,6 @@ MATERIAL = (
 )
 
 
-def identity(x: Tensor) -> Tensor:
-    """What rows undergo that the network takes as they are."""
-    return x
-
-
 @dataclass(frozen=True)
 class Data:
     """A data set as one trial sees it."""
@@ -56,10 +53,13 @@ class Data:
     strata: Tensor | None  # (n,) int64 class of each training row, on the device
     normalise: Callable[[Tensor], Tensor]  # raw images (n, c, h, w) from 0 to 1 -> what the network takes
     encoding: Mapping[str, Any]  # JSON types: all that prediction needs beside form and scaling
-    facts: Mapping[str, Any]  # task, target, categories and gaps as the data told
+    facts: Mapping[str, Any]  # what the data told: see `options.facts.of_data`
     digest: str  # of the raw rows
     split_digest: str  # of which row lies in which part
     raw: bool = False  # whether training rows are images that `normalise` still has to finish
+    notes: tuple[str, ...] = ()  # sentences on what is odd in it, and no error
+    # Training rows by their numbers as evaluation sees them, where it has a view of its own.
+    evaluated: Callable[[NDArray[np.int64]], Rows] | None = None
 
     def finish(self, x: Tensor) -> Tensor:
         """Training rows as they were taken -> what the network takes, without augmentation."""
@@ -79,6 +79,7 @@ class Parts:
     numbers: int = 0
     categories: tuple[int, ...] = ()
     vocabulary: int = 0
+    evaluated: Callable[[NDArray[np.int64]], Rows] | None = None  # rows of the data set
 
 
 def load(config: Config, device: torch.device) -> Data:
@@ -96,9 +97,9 @@ def material(config: Config) -> Options:
         kept |= {"model": options.model, "pretrained": config.pretrained or options.pretrained}
     if options.task not in ("tabular", "sequence") and wanted(options):
         # Which augmentation it is does not matter, but those that crop want larger images.
-        kept["random_resized_crop" if options.random_resized_crop else "flip"] = 1.0
-    if options.loss == "msle":
-        kept["loss"] = "msle"
+        kept["random_resized_crop" if options.random_resized_crop else "flip"] = 0.5
+    if options.loss in ("mape", "msle"):  # not for all targets
+        kept["loss"] = options.loss
     return Options(**kept)
 
 
@@ -107,18 +108,19 @@ def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
     raw = read(options)
     options = replace(options, task=raw.task, target=raw.target)
     label.check(raw, options)
-    places = split.rows(len(raw.labels), raw.labels, options, fraction)
-    classes = raw.labels[places.train] if raw.target == "classification" else None
+    places = divided(raw, options, fraction)
+    classes = _classes(raw, places)
+    if classes is not None and options.stratify and fraction * options.subset_fraction == 1:
+        label.trainable(classes, raw, options.data)
     scaling, scaled = _scaled(raw, places, options)
     whole = places
     # Inputs are encoded once, for both stages; but a category's mean target is made of the labels in use.
     if options.pretrain != "none" and options.cat_encoder != "target":
-        whole = split.rows(len(raw.labels), raw.labels, replace(options, subset_fraction=1.0), 1.0)
+        whole = divided(raw, replace(options, subset_fraction=1.0), 1.0)
     parts = _parts(scaled, whole, options, torch.device(device), final)
-    picked = torch.from_numpy(np.searchsorted(whole.train, places.train)).to(device)
     return Data(
         form=_form(raw, parts, scaling, options),
-        train=parts.train if whole is places else Picked(parts.train, picked),
+        train=parts.train if whole is places else _picked(parts.train, whole, places),
         unlabelled=parts.train,
         val=parts.val,
         test=parts.test,
@@ -127,11 +129,29 @@ def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
         strata=None if classes is None else torch.from_numpy(classes).to(device),
         normalise=parts.normalise,
         encoding={**raw.about, **parts.encoding, "names": list(raw.names)},
-        facts=_facts(raw),
+        facts=facts(raw, options.data in DATASETS),
         digest=raw.digest,
         split_digest=places.digest,
         raw=raw.task == "image" and wanted(options),
+        notes=_notes(raw, places, options),
+        evaluated=_evaluated(parts, places),
     )
+
+
+def _notes(raw: Raw, places: Split | Cut, options: Options) -> tuple[str, ...]:
+    """Which classes a part lacks."""
+    if raw.target != "classification" or isinstance(places, Cut):
+        return ()
+    parts = {"training": places.train, "validation": places.val, "test": places.test}
+    return tuple(label.absent(raw, parts, options.data))
+
+
+def _evaluated(parts: Parts, places: Split | Cut) -> Callable[[NDArray[np.int64]], Rows] | None:
+    """The same of training rows."""
+    if parts.evaluated is None or isinstance(places, Cut):
+        return None
+    evaluated, train = parts.evaluated, places.train
+    return lambda rows: evaluated(train[rows])
 
 
 def read(options: Options) -> Raw:
@@ -161,9 +181,18 @@ def _read(options: Options) -> Raw:
 
 
 def _file(options: Options) -> Raw:
-    from hypersweep_trainer.data import image, remote, text
+    from hypersweep_trainer.data import remote
 
     path = remote.fetch(options.data, options.cache_dir)
+    try:
+        return _opened(path, options)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def _opened(path: Path, options: Options) -> Raw:
+    from hypersweep_trainer.data import image, text
+
     match options.format if options.format != "auto" else format_of(options.data):
         case "images":
             return image.read(path)
@@ -175,33 +204,56 @@ def _file(options: Options) -> Raw:
             return table.read(path, kind, options)
 
 
-def _scaled(raw: Raw, places: Split, options: Options) -> tuple[Scaling, Raw]:
-    if raw.target != "regression":
+def divided(raw: Raw, options: Options, fraction: float) -> Split | Cut:
+    """Which rows, or positions of a stream, are for what; raises DataError."""
+    if raw.tokens is not None and raw.tokens.ndim == 1:
+        return split.cut(len(raw.labels), options, fraction)
+    return split.rows(len(raw.labels), raw.labels, options, fraction)
+
+
+def _classes(raw: Raw, places: Split | Cut) -> NDArray[np.int64] | None:
+    """The class of each training row, where there are classes."""
+    if raw.target != "classification" or isinstance(places, Cut):
+        return None
+    classes: NDArray[np.int64] = raw.labels[places.train]
+    return classes
+
+
+def _picked(rows: Rows, whole: Split | Cut, places: Split | Cut) -> Rows:
+    """The training rows of a split among those of a larger one."""
+    assert isinstance(whole, Split)  # a stream has no labels that a first stage could do without
+    assert isinstance(places, Split)
+    return Picked(rows, torch.from_numpy(np.searchsorted(whole.train, places.train)).to(rows.device))
+
+
+def _scaled(raw: Raw, places: Split | Cut, options: Options) -> tuple[Scaling, Raw]:
+    if raw.target != "regression" or isinstance(places, Cut):
         return Scaling(), raw
     scaling = Scaling.fit(raw.labels[places.train], options.target_norm)
     return scaling, replace(raw, labels=scaling.apply(raw.labels).astype(np.float32))
 
 
-def _parts(raw: Raw, places: Split, options: Options, device: torch.device, final: bool) -> Parts:
-    match raw.task:
-        case "image":
-            from hypersweep_trainer.data import image
+def _parts(raw: Raw, places: Split | Cut, options: Options, device: torch.device, final: bool) -> Parts:
+    if raw.task == "sequence":
+        from hypersweep_trainer.data import text
 
-            images = image.parts(raw, places, options, device, final)
-            return Parts(
-                images.train, images.val, images.test, images.shape, images.encoding, images.normalise
-            )
-        case "sequence":
-            from hypersweep_trainer.data import text
+        tokens = text.parts(raw, places, options, device, final)
+        return Parts(
+            tokens.train, tokens.val, tokens.test, (tokens.context,), tokens.encoding,
+            vocabulary=tokens.vocabulary,
+        )  # fmt: skip
+    assert isinstance(places, Split)  # only sequences come as a stream
+    if raw.task == "image":
+        from hypersweep_trainer.data import image
 
-            tokens = text.parts(raw, places, options, device, final)
-            return Parts(
-                tokens.train, tokens.val, tokens.test, (tokens.context,), tokens.encoding,
-                vocabulary=tokens.vocabulary,
-            )  # fmt: skip
+        images = image.parts(raw, places, options, device, final)
+        return Parts(
+            images.train, images.val, images.test, images.shape, images.encoding, images.normalise,
+            evaluated=images.evaluated,
+        )  # fmt: skip
     rows = encode.parts(raw, places, options, device, final)
     return Parts(
-        rows.train, rows.val, rows.test, tuple(rows.val.x.shape[1:]), rows.encoding,
+        rows.train, rows.val, rows.test, rows.shape, rows.encoding,
         numbers=rows.numbers, categories=rows.categories,
     )  # fmt: skip
 
@@ -235,15 +287,3 @@ def _bounds(scaling: Scaling, options: Options) -> tuple[float, float] | None:
 
 def _frequencies(classes: NDArray[np.int64], count: int) -> tuple[float, ...]:
     return tuple((np.bincount(classes, minlength=count) / len(classes)).tolist())
-
-
-def _facts(raw: Raw) -> Mapping[str, Any]:
-    columns = () if raw.columns is None else raw.columns.values()
-    categories = raw.target != "reconstruction" and any(cells.dtype == object for cells in columns)
-    gaps = any(cells.dtype != object and bool(np.isnan(cells).any()) for cells in columns)
-    return {
-        "task": raw.task,
-        "target": raw.target,
-        "categories": "some" if categories else "none",
-        "gaps": "some" if gaps else "none",
-    }

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hypersweep_trainer.data import label
+from hypersweep_trainer.data.demand import OnDemand, pixels
 from hypersweep_trainer.data.digest import digest
-from hypersweep_trainer.data.raw import DataError, Raw
+from hypersweep_trainer.data.raw import DataError, Raw, smallest
 from hypersweep_trainer.options import Options
 
 Array = NDArray[Any]
 TASKS = ("image", "tabular", "sequence")
+TOKENS = 1 << 24  # different ones: of more the network alone would not fit
 TARGETS = ("classification", "regression", "tokens", "reconstruction")
 
 
@@ -24,9 +26,12 @@ def read(path: Path, options: Options) -> Raw:
     """
     where = options.data
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is one array without a name")
             found = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, BadZipFile, AttributeError, TypeError) as error:
+    except (ValueError, EOFError, OSError, BadZipFile) as error:
         raise DataError(f"{where}: cannot be read as npz: {error}") from error
     name = options.label or next((name for name in ("y", "label") if name in found), "")
     for wanted in filter(None, ("x", name)):
@@ -36,6 +41,17 @@ def read(path: Path, options: Options) -> Raw:
     if options.task not in TASKS and x.ndim == 2 and x.dtype.kind in "iu":
         raise DataError(f"{where}: x holds integers {x.shape}: set task to tabular or sequence")
     return raw(x, found.get(name), options, where)
+
+
+def images(x: Array | OnDemand, y: Array, options: Options, where: str) -> Raw:
+    """Images (n, channels, height, width) of a Dataset with their targets y (n,); raises DataError.
+
+    The digest does not cover the pixels: whether they are all read goes by the memory that is free, and what
+    goes on from a checkpoint must find its data the same.
+    """
+    target, labels, names = _target(y, len(x), "image", options, where)
+    total = digest([repr((x.shape, x.dtype.str))], labels, names)
+    return Raw("image", target, labels, total, names, pixels=x)
 
 
 def raw(x: Array, y: Array | None, options: Options, where: str) -> Raw:
@@ -81,23 +97,16 @@ def _table(x: Array, where: str) -> dict[str, Any]:
 
 
 def _images(x: Array, where: str) -> dict[str, Any]:
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.shape[3] < x.shape[1]:
-        x = x.transpose(0, 3, 1, 2)
-    kind, high = (np.float32, 1) if x.dtype.kind in "bf" else (np.uint8, 255)
-    if not (x.min() >= 0 and x.max() <= high):
-        raise DataError(
-            f"{where}: x must hold images of integers from 0 to 255 or of numbers from 0 to 1, "
-            f"but goes from {x.min():g} to {x.max():g}"
-        )
-    return {"pixels": np.ascontiguousarray(x, kind)}
+    return {"pixels": pixels(x, where)}
 
 
 def _tokens(x: Array, where: str) -> dict[str, Any]:
     if x.min() < 0:
         raise DataError(f"{where}: x must hold tokens from 0, but the least is {x.min()}")
-    return {"tokens": x.astype(np.int64), "vocabulary": int(x.max()) + 1}
+    vocabulary = int(x.max()) + 1
+    if vocabulary > TOKENS:
+        raise DataError(f"{where}: x must hold tokens below {TOKENS}, but the greatest is {vocabulary - 1}")
+    return {"tokens": x.astype(smallest(vocabulary), copy=False), "vocabulary": vocabulary}
 
 
 def _target(

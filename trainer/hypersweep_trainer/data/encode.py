@@ -7,12 +7,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hypersweep_trainer.data import column, label, mean
 from hypersweep_trainer.data.column import Column, Linear
-from hypersweep_trainer.data.raw import DataError, Raw, Resident
+from hypersweep_trainer.data.raw import DataError, Raw, Rows
+from hypersweep_trainer.data.room import Room
 from hypersweep_trainer.data.split import Split
+from hypersweep_trainer.data.stream import Held, laid, pair, size
 from hypersweep_trainer.options import Options
 
 Columns = Mapping[str, NDArray[Any]]
@@ -151,9 +152,10 @@ def fit(columns: Columns, y: NDArray[Any], options: Options) -> Encoder:
 class TableParts:
     """The rows of each part, and what a network needs to know of their columns."""
 
-    train: Resident
-    val: Resident
-    test: Resident | None
+    train: Rows
+    val: Rows
+    test: Rows | None
+    shape: tuple[int, ...]  # of a row
     numbers: int
     categories: tuple[int, ...]
     encoding: Mapping[str, Any]
@@ -164,45 +166,55 @@ def parts(raw: Raw, split: Split, options: Options, device: torch.device, final:
 
     Raises DataError.
     """
-    assert raw.columns is not None
-    check(raw.columns, options)
-    train = {name: cells[split.train] for name, cells in raw.columns.items()}
+    columns = raw.columns
+    assert columns is not None
+    check(columns, options)
+    train = {name: cells[split.train] for name, cells in columns.items()}
     encoder = fit(train, raw.labels[split.train], options)
-    x = encoder.rows(raw.columns)
+    room = Room(options.resident, device)
+
+    def part(rows: NDArray[np.int64]) -> Rows:
+        x = encoder.rows({name: cells[rows] for name, cells in columns.items()})
+        return _laid(x, raw.labels[rows], options, room, device)
+
+    val = part(split.val)
+    test = part(split.test) if final and len(split.test) else None
     seen = encoder.crossed(train, raw.labels[split.train], options)
-
-    def part(x: NDArray[np.float32], rows: NDArray[np.int64]) -> Resident:
-        inputs = _laid(x, device)
-        rebuilds = options.target == "reconstruction"
-        return Resident(inputs, inputs if rebuilds else _laid(raw.labels[rows], device))
-
     codes = tuple(one.codes for one in encoder.categories) if encoder.kind == "codes" else ()
     return TableParts(
-        part(seen, split.train),
-        part(x[split.val], split.val),
-        part(x[split.test], split.test) if final and len(split.test) else None,
-        x.shape[1] - len(codes),
+        _laid(seen, raw.labels[split.train], options, room, device),
+        val,
+        test,
+        seen.shape[1:],
+        seen.shape[1] - len(codes),
         codes,
         encoder.plain(),
     )
 
 
 def check(columns: Columns, options: Options) -> None:
-    """Raise DataError for a column that is empty, infinite somewhere, or has gaps that `missing` refuses."""
+    """Raise DataError for a column that is empty, somewhere too large, or has gaps that `missing` refuses."""
     for name, cells in columns.items():
         where, gaps, infinite = f"{options.data}, column {name}", label.empty(cells), label.infinite(cells)
         if gaps.all():
             raise DataError(f"{where}: all its cells are empty; leave it out of `features`")
         if infinite.any():
             raise DataError(f"{where}: row {label.first(infinite)} is infinite, but numbers must be finite")
+        if cells.dtype != object:
+            label.moderate(cells, where)
         if options.missing == "refuse" and cells.dtype != object and gaps.any():
             raise DataError(
                 f"{where}: row {label.first(gaps)} is empty, and missing is refuse: fill it or set missing"
             )
 
 
-def _laid(rows: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+def _laid(
+    x: NDArray[np.float32], y: NDArray[Any], options: Options, room: Room, device: torch.device
+) -> Rows:
+    """Rows with their targets, or themselves as targets, on the device where they fit."""
+    kept = (x,) if options.target == "reconstruction" else (x, y)
+    sources = [Held(torch.from_numpy(np.ascontiguousarray(one))) for one in kept]
+    return laid(sources, pair(), sum(map(size, sources)), room, device)
 
 
 def _cells(columns: Columns, name: str) -> NDArray[Any]:

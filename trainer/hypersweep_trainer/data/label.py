@@ -1,5 +1,8 @@
 """What is predicted: a column's cells as classes or as numbers, and whether training can use them."""
 
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,12 @@ from hypersweep_trainer.data.raw import DataError, Raw
 from hypersweep_trainer.options import Options
 
 MANY, ROWS = 20, 10  # more classes that are numbers, with fractions or fewer rows each, are none
+LARGEST = 1e150  # number whose square float64 still holds, with a sum of many such
+KINDS: Mapping[str, Callable[[str], object]] = {  # of cells that a column of numbers can be read from
+    "numbers": float,
+    "dates": datetime.fromisoformat,
+    "truth values": lambda cell: ("false", "true").index(cell.lower()),
+}
 Codes = NDArray[np.int64]
 
 
@@ -30,18 +39,26 @@ def numbers(cells: NDArray[Any], where: str) -> NDArray[np.float64]:
     """Finite numbers (n,); raises DataError."""
     cells = parsed(cells, where, "a regression")
     whole(cells, where, "a finite number")
+    moderate(cells, where)
     return cells.astype(np.float64)
 
 
 def parsed(cells: NDArray[Any], where: str, who: str) -> NDArray[Any]:
-    """Cells as numbers, NaN where they are empty; raises DataError for text that is none."""
+    """Cells as numbers, NaN where they are empty; raises DataError for text that is none.
+
+    One cell that is no date makes text of a column of dates: it is told, not the dates.
+    """
     if cells.dtype != object:
         return cells
-    wrong = np.array([cell is not None and not _number(cell) for cell in cells])
-    if wrong.any():
-        row = first(wrong)
-        raise DataError(f"{where}: row {row} is {cells[row - 1]!r}, but {who} needs numbers")
-    return np.array([np.nan if cell is None else float(cell) for cell in cells])
+    kinds = [None if cell is None else _kind(cell) for cell in cells]
+    if {None, "numbers"} >= set(kinds):
+        return np.array([np.nan if cell is None else float(cell) for cell in cells])
+    count = Counter(kinds)
+    need = max(KINDS, key=count.__getitem__)
+    if not set(kinds) - {None, need}:
+        need = "numbers"
+    row = first(np.array([kind not in (None, need) for kind in kinds]))
+    raise DataError(f"{where}: row {row} is {cells[row - 1]!r}, but {who} needs {need}")
 
 
 def whole(cells: NDArray[Any], where: str, need: str) -> None:
@@ -51,10 +68,20 @@ def whole(cells: NDArray[Any], where: str, need: str) -> None:
             raise DataError(f"{where}: row {first(found)} is {word}, but each row needs {need}")
 
 
+def moderate(cells: NDArray[Any], where: str) -> None:
+    """Raise DataError for a number that has no square."""
+    large = np.abs(np.nan_to_num(cells)) > LARGEST
+    if large.any():
+        row = first(large)
+        raise DataError(f"{where}: row {row} is {cells[row - 1]:g}, but must be within ±{LARGEST:g}")
+
+
 def check(raw: Raw, options: Options) -> None:
     """Raise DataError for targets that the split or the loss cannot use."""
     if raw.target == "classification":
         _divisible(raw, options)
+    if raw.target == "regression" and options.loss == "mape":
+        _no_zero(raw, options)
     low = "target_norm log" if options.target_norm == "log" else "loss msle"
     if raw.target == "regression" and (options.target_norm == "log" or options.loss == "msle"):
         wrong = raw.labels <= -1
@@ -85,6 +112,37 @@ def _divisible(raw: Raw, options: Options) -> None:
         )
 
 
+def _no_zero(raw: Raw, options: Options) -> None:
+    """An error can be a share of every target."""
+    zero = raw.labels == 0
+    if zero.any():
+        raise DataError(
+            f"{options.data}: the target of row {first(zero)} is 0, as {int(zero.sum())} of {len(zero)} are, "
+            "but loss mape divides by it: set loss mae or huber"
+        )
+
+
+def trainable(classes: Codes, raw: Raw, where: str) -> None:
+    """Raise DataError where none of a class's rows is left to train, all of them being in other parts."""
+    rows = np.bincount(classes, minlength=len(raw.names))
+    if not rows.all():
+        name, all_rows = raw.names[int(rows.argmin())], int((raw.labels == rows.argmin()).sum())
+        raise DataError(
+            f"{where}: class {name!r} has {all_rows} rows, all of which are for validation or test: "
+            "add rows, leave it out, or set stratify: false"
+        )
+
+
+def absent(raw: Raw, parts: Mapping[str, NDArray[np.int64]], where: str) -> Iterator[str]:
+    """A sentence for each part, by its name, in which a class has no row, though it has some elsewhere."""
+    for part, rows in parts.items():
+        held = np.bincount(raw.labels[rows], minlength=len(raw.names))
+        if len(rows) and not held.all():
+            name, others = raw.names[int(held.argmin())], int((held == 0).sum()) - 1
+            more = f", nor have {others} other classes" if others else ""
+            yield f"{where}: class {name!r} has no row in {part}{more}"
+
+
 def text(cells: NDArray[Any]) -> list[str]:
     """Numbers as a person writes them: 3 for 3.0."""
     return [str(int(cell)) if cell == int(cell) else repr(float(cell)) for cell in cells]
@@ -105,9 +163,12 @@ def infinite(cells: NDArray[Any]) -> NDArray[np.bool_]:
     return np.zeros(len(cells), bool) if cells.dtype == object else np.isinf(cells)
 
 
-def _number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _kind(cell: str) -> str:
+    """Which of KINDS a cell is, "" where it is text."""
+    for kind, read in KINDS.items():
+        try:
+            read(cell)
+        except ValueError:
+            continue
+        return kind
+    return ""

@@ -8,7 +8,7 @@ import torch
 
 from hypersweep.store import StoreRefused
 from hypersweep_trainer.data.raw import DataError
-from hypersweep_trainer.data.stream import Images
+from hypersweep_trainer.data.stream import Source
 from hypersweep_trainer.data.view import Frame, unit
 from hypersweep_trainer.options import Options
 
@@ -19,7 +19,7 @@ Statistics = tuple[list[float], list[float]]
 
 
 def statistics(
-    options: Options, images: Images, frame: Frame, channels: int, device: torch.device
+    options: Options, images: Source, frame: Frame, channels: int, device: torch.device
 ) -> Statistics:
     """Mean and deviation per channel of colours from 0 to 1, as `image_norm` asks for; raises DataError."""
     match options.image_norm:
@@ -31,13 +31,13 @@ def statistics(
     return moments(images, frame, channels, device)
 
 
-def moments(images: Images, frame: Frame, channels: int, device: torch.device) -> Statistics:
+def moments(images: Source, frame: Frame, channels: int, device: torch.device) -> Statistics:
     """Over all pixels of all images, as a frame shows them, summed up in float64."""
     count, sums = 0, torch.zeros(2, channels, dtype=torch.float64, device=device)
-    order = torch.arange(len(images), device=device)
+    order = torch.arange(images.shape[0], device=images.device)
     images.hint(order)
-    for start in range(0, len(order), CHUNK):
-        x = frame(unit(images.select(order[start : start + CHUNK]))).double()
+    for rows in torch.split(order, CHUNK):
+        x = frame(unit(images.select(rows).to(device))).double()
         sums += torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))])
         count += x[:, 0].numel()
     mean, square = sums / count

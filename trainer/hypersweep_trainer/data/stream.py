@@ -1,149 +1,274 @@
-"""Rows of images that are finished when they are taken, from bytes on the device or from files."""
+"""Rows as they are kept, on the device or on this machine, and straightened when they are taken."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-AHEAD = 64  # images that are read ahead at least
+from hypersweep_trainer.data.raw import Resident, Rows
+from hypersweep_trainer.data.room import Room
+
+CHUNK = 1 << 24  # bytes that are brought to the device at a time
+AHEAD = 2  # batches that are brought to the device before they are wanted
+HOST = torch.device("cpu")
+
+Pair = tuple[Tensor, Tensor]
+Straighten = Callable[..., Pair]  # what is kept of some rows, one tensor a source -> inputs and targets
 
 
-class Images(Protocol):
-    """Images of one part, all of one size, as bytes or as floats from 0 to 1."""
+class Source(Protocol):
+    """Something of each row of a part, as small as it can be kept."""
 
-    def __len__(self) -> int:
-        """Images."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows together, (n, …)."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is kept."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies, and the numbers of rows with it."""
 
     def select(self, rows: Tensor) -> Tensor:
-        """Those of some rows, (len(rows), channels, height, width), on the device."""
+        """That of some rows (len(rows), …), on the source's device."""
 
     def hint(self, order: Tensor) -> None:
         """Which rows will be selected from now on, in which order; nothing but speed depends on it."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """Rows that are made of images whenever they are taken: bytes need a quarter of the memory of floats."""
+class Held:
+    """Rows in memory: all of `x`, or those at some `places` of it, without a copy."""
 
-    images: Images
-    y: Tensor | None  # None where the image itself is the target
-    finish: Callable[[Tensor], Tensor]
+    x: Tensor
+    places: Tensor | None = None  # (n,) int64
 
-    def __len__(self) -> int:
-        return len(self.images)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape) if self.places is None else (len(self.places), *self.x.shape[1:])
 
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.finish(self.images.select(rows))
-        return x, x if self.y is None else self.y.index_select(0, rows)
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    def select(self, rows: Tensor) -> Tensor:
+        return self.x.index_select(0, rows if self.places is None else self.places.index_select(0, rows))
 
     def hint(self, order: Tensor) -> None:
-        self.images.hint(order)
+        pass
+
+
+def size(source: Source) -> int:
+    """Bytes of all rows."""
+    return math.prod(source.shape) * source.dtype.itemsize
+
+
+def tensor(values: NDArray[Any]) -> Tensor:
+    """An array without a copy; nothing is ever written to it, so that it may lie in a file that is mapped."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(values)
+
+
+def identity(x: Tensor) -> Tensor:
+    """Rows as they are."""
+    return x
+
+
+def pair(finish: Callable[[Tensor], Tensor] = identity) -> Straighten:
+    """Inputs are finished; targets come as they are, or are the inputs where there are none."""
+
+    def straighten(x: Tensor, y: Tensor | None = None) -> Pair:
+        x = finish(x)
+        return x, x if y is None else y
+
+    return straighten
 
 
 @dataclass(frozen=True)
-class Held:
-    """Images that lie on the device as a whole."""
+class Placed:
+    """What is kept of the rows of a part, and where it was found that there is room for it."""
 
-    x: Tensor
+    sources: Sequence[Source]
+    near: bool  # on the device, at the latest once they are straightened
+    good: bool  # straightened for good
+
+    def rows(self, straighten: Straighten, device: torch.device) -> Rows:
+        """The rows, from then on."""
+        if not self.near:
+            return Streamed(self.sources, straighten, device)
+        if self.good:
+            return finished(self.sources, straighten, device)
+        return Finished(self.sources, straighten)
+
+
+def placed(sources: Sequence[Source], good: int | None, room: Room, device: torch.device) -> Placed:
+    """Sources on this machine, brought to the device if they fit; `good` are the bytes of straightened rows.
+
+    What changes whenever it is taken, and so has no such bytes, is never straightened for good.
+    """
+    if good is not None and room.takes(good):  # what is read row by row, also by statistics, is read once
+        kept = [source if isinstance(source, Held) else near(source, device) for source in sources]
+        return Placed(kept, near=True, good=True)
+    if room.takes(sum(map(size, sources))):
+        return Placed([near(source, device) for source in sources], near=True, good=False)
+    return Placed(sources, near=False, good=False)
+
+
+def laid(
+    sources: Sequence[Source], straighten: Straighten, good: int, room: Room, device: torch.device
+) -> Rows:
+    """Rows of sources on this machine, where there is room for them."""
+    return placed(sources, good, room, device).rows(straighten, device)
+
+
+def near(source: Source, device: torch.device) -> Held:
+    """All rows of a source on this machine, on the device."""
+    if isinstance(source, Held) and source.places is None and source.device == device:
+        return source
+    found = torch.empty(source.shape, dtype=source.dtype, device=device)
+    order = torch.arange(source.shape[0])
+    source.hint(order)
+    for rows, place in zip(chunks(order, source), chunks(found, source), strict=True):
+        place.copy_(source.select(rows))
+    return Held(found)
+
+
+def chunks(rows: Tensor, source: Source) -> Sequence[Tensor]:
+    """Rows of a source, or their numbers, in pieces that memory has room for."""
+    return torch.split(rows, max(1, CHUNK * source.shape[0] // max(size(source), 1)))
+
+
+def finished(sources: Sequence[Source], straighten: Straighten, device: torch.device) -> Resident:
+    """Rows straightened for good on the device, which never holds more than a chunk of them twice."""
+    order = torch.arange(sources[0].shape[0])
+
+    def kept(rows: Tensor) -> list[Tensor]:
+        return [source.select(rows.to(source.device)).to(device) for source in sources]
+
+    first = kept(order[:1])
+    x, y = straighten(*first)
+    if x is first[0]:  # they are straight
+        return Resident(*straighten(*(near(source, device).x for source in sources)))
+    example = [x] if y is x else [x, y]
+    found = [torch.empty(len(order), *one.shape[1:], dtype=one.dtype, device=device) for one in example]
+    count = max(1, CHUNK // max(first[0].nbytes, x.nbytes, 1))
+    for rows, *places in zip(*(torch.split(one, count) for one in (order, *found)), strict=True):
+        for place, one in zip(places, straighten(*kept(rows)), strict=False):  # x once where it is y, too
+            place.copy_(one)
+    return Resident(found[0], found[-1])
+
+
+class Finished:
+    """Rows on the device that are straightened whenever they are taken: bytes need a quarter of floats."""
+
+    def __init__(self, sources: Sequence[Source], straighten: Straighten) -> None:
+        self.sources, self._straighten = sources, straighten
+
+    @property
+    def device(self) -> torch.device:
+        return self.sources[0].device
 
     def __len__(self) -> int:
-        return len(self.x)
+        return self.sources[0].shape[0]
 
-    def select(self, rows: Tensor) -> Tensor:
-        return self.x.index_select(0, rows)
+    def take(self, rows: Tensor) -> Pair:
+        return self._straighten(*(source.select(rows) for source in self.sources))
 
     def hint(self, order: Tensor) -> None:
         pass
 
 
 class Streamed:
-    """Images that are decoded when a batch wants them, by threads that read ahead of it once they had a hint.
+    """Rows that lie on this machine and go to the device batch by batch, ahead of training once it said how.
 
-    With 0 workers the thread that wants them decodes them itself.
+    Batches are gathered, pinned and copied by a thread and, on a GPU, a CUDA stream of their own: neither
+    the host nor the device waits for them, if they come in the order of the hint.
     """
 
-    def __init__(self, count: int, read: Callable[[int], Tensor], device: torch.device, workers: int) -> None:
-        self._count, self._read, self._device = count, read, device  # read(row): (channels, height, width)
-        self._pool = ThreadPoolExecutor(workers) if workers else None
-        self._images: dict[int, Future[Tensor]] = {}  # decoded, or about to be
-        self._ahead: set[int] = set()  # those that no batch has taken yet
-        self._taken: dict[int, None] = {}  # the others, in the order in which they were taken
-        self._next: Iterator[int] = iter(())
-        self._window = AHEAD
+    device = HOST  # row numbers that lie elsewhere are waited for
+
+    def __init__(self, sources: Sequence[Source], straighten: Straighten, device: torch.device) -> None:
+        self._sources, self._straighten, self._device = sources, straighten, device
+        self._side: Any = None  # the CUDA stream that copies
+        begin = None
+        if device.type == "cuda":
+            self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            begin = partial(torch.cuda.set_device, self._side.device)
+        self._thread = ThreadPoolExecutor(1, "rows", begin)
+        self._order = torch.arange(0)
+        self._done, self._size = 0, 0  # how much of the order was taken, and how many rows at a time
+        self._ahead: dict[tuple[int, int], Future[Sent]] = {}  # by first and last place of the order
 
     def __len__(self) -> int:
-        return self._count
+        return self._sources[0].shape[0]
 
     def hint(self, order: Tensor) -> None:
-        if self._pool is None:
-            return
-        for row in self._ahead:
-            self._images.pop(row).cancel()
-        self._ahead.clear()
-        self._next = iter(order.tolist())
-        self._read_ahead()
+        self._order, self._done = order.to(HOST), 0
+        for sent in self._ahead.values():
+            sent.cancel()
+        self._ahead = {}
+        for source in self._sources:
+            self._thread.submit(source.hint, self._order)
+        self._look_ahead()
 
-    def select(self, rows: Tensor) -> Tensor:
-        images = self._decoded(rows.tolist())
-        if self._device.type == "cuda":
-            images = images.pin_memory()
-        return images.to(self._device, non_blocking=True)
+    def take(self, rows: Tensor) -> Pair:
+        rows = rows.to(HOST)
+        span = (self._done, self._done + len(rows))
+        if not torch.equal(rows, self._order[slice(*span)]):  # a batch may ask for rows of another rank
+            return self._straighten(*self._arrived(self._thread.submit(self._sent, rows)))
+        sent = self._ahead.pop(span, None) or self._thread.submit(self._sent, rows)
+        self._done = span[1]
+        if not span[0] or span[1] < len(self._order):  # the last batch of an epoch may be a small one
+            self._size = len(rows)
+        self._look_ahead()
+        return self._straighten(*self._arrived(sent))
 
-    def _decoded(self, rows: Sequence[int]) -> Tensor:
-        if self._pool is None:
-            return torch.stack([self._read(row) for row in rows])
-        self._window = max(self._window, 2 * len(rows))
-        for row in rows:
-            self._start(row)
-        images = torch.stack([self._images[row].result() for row in rows])
-        self._forget(rows)
-        self._read_ahead()
-        return images
+    def _look_ahead(self) -> None:
+        """Send the next batches, taking them to be as large as the one before."""
+        count = len(self._order)
+        starts = [self._done + number * self._size for number in range(AHEAD if self._size else 0)]
+        spans = [(start, min(start + self._size, count)) for start in starts if start < count]
+        for span in self._ahead.keys() - set(spans):
+            self._ahead.pop(span).cancel()
+        for span in spans:
+            if span not in self._ahead:
+                self._ahead[span] = self._thread.submit(self._sent, self._order[slice(*span)])
 
-    def _start(self, row: int) -> None:
-        if row not in self._images:
-            assert self._pool is not None
-            self._images[row] = self._pool.submit(self._read, row)
+    def _sent(self, rows: Tensor) -> "Sent":
+        found = [source.select(rows) for source in self._sources]
+        if self._side is None:
+            return Sent(found, None)
+        with torch.cuda.stream(self._side):
+            found = [one.pin_memory().to(self._device, non_blocking=True) for one in found]
+            return Sent(found, self._side.record_event())
 
-    def _read_ahead(self) -> None:
-        for row in islice(self._next, self._window - len(self._ahead)):
-            self._start(row)
-            self._taken.pop(row, None)
-            self._ahead.add(row)
-
-    def _forget(self, rows: Sequence[int]) -> None:
-        """Keep what was taken last: a batch may ask for the same rows again, to blend them."""
-        for row in rows:
-            self._ahead.discard(row)
-            self._taken.pop(row, None)
-            self._taken[row] = None
-        for row in list(islice(self._taken, max(len(self._taken) - self._window, 0))):
-            del self._taken[row], self._images[row]
-
-
-def free(device: torch.device) -> int:
-    """Bytes of memory that are left: on the GPU, or on this machine and within its container's limit."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():  # not Linux
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    available = int(_fields(meminfo)["MemAvailable:"]) * 1024
-    group = Path("/sys/fs/cgroup")
-    limit = group / "memory.max"
-    if not limit.exists() or limit.read_text().strip() == "max":
-        return available
-    cache = int(_fields(group / "memory.stat")["inactive_file"])  # given back when memory is short
-    used = int((group / "memory.current").read_text()) - cache
-    return min(available, int(limit.read_text()) - used)
+    def _arrived(self, sending: "Future[Sent]") -> Sequence[Tensor]:
+        sent = sending.result()
+        if sent.copied is not None:
+            now = torch.cuda.current_stream(self._device)
+            now.wait_event(sent.copied)
+            for one in sent.tensors:
+                one.record_stream(now)
+        return sent.tensors
 
 
-def _fields(file: Path) -> dict[str, str]:
-    """The second word of each line by its first."""
-    return {words[0]: words[1] for line in file.read_text().splitlines() if (words := line.split())}
+@dataclass(frozen=True)
+class Sent:
+    """A batch on its way to the device."""
+
+    tensors: Sequence[Tensor]
+    copied: Any  # the CUDA event after which it is there

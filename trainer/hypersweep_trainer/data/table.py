@@ -15,6 +15,8 @@ from hypersweep_trainer.options import Options
 
 Columns = Mapping[str, NDArray[Any]]
 BLOCK = 1 << 20, 2**31 - 1  # bytes of a CSV file that are read at once, at least and at most
+SEPARATORS = {";", "\t", "|"}
+SHOWN = 20  # names of columns that a sentence holds
 DAY = 8.64e10  # microseconds
 
 
@@ -56,9 +58,13 @@ def columns(
 
     try:
         found = _csv(path, categorical) if kind == "csv" else _parquet(path)
+        names = found.column_names
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: its header must be UTF-8, but {error}") from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as {kind}: {error}") from error
-    names = found.column_names
+    if kind == "csv" and len(names) == 1 and not SEPARATORS.isdisjoint(names[0]):
+        raise DataError(f"{path}: commas must separate columns, but its header is {names[0]!r}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path}: column names must differ, but {twice} stands there twice")
@@ -86,7 +92,10 @@ def _csv(path: Path, categorical: Collection[str]) -> Any:
 def _parquet(path: Path) -> Any:
     from pyarrow import parquet
 
-    return parquet.read_table(path)
+    if path.is_dir():
+        return parquet.read_table(path)
+    with parquet.ParquetFile(path) as file:  # reads columns of one name, too, of which is told later
+        return file.read()
 
 
 def _cells(column: Any, categorical: bool, where: str) -> NDArray[Any]:
@@ -99,6 +108,8 @@ def _cells(column: Any, categorical: bool, where: str) -> NDArray[Any]:
         kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _objects([cell or None for cell in column.to_pylist()])
+    if pa.types.is_binary(kind):
+        _decoded(column.to_pylist(), where)
     if categorical and pa.types.is_integer(kind):  # may exceed what a float64 tells apart
         return _objects([None if cell is None else str(cell) for cell in column.to_pylist()])
     cells = _numbers(column, kind, where)
@@ -114,7 +125,7 @@ def _numbers(column: Any, kind: Any, where: str) -> NDArray[np.float64]:
 
     types, scale = pa.types, 1.0
     if types.is_timestamp(kind) or types.is_date(kind):
-        column, scale = column.cast(pa.timestamp("us")).cast(pa.int64()), DAY
+        column, scale = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()), DAY
     elif types.is_boolean(kind):
         column = column.cast(pa.int8())
     elif not (
@@ -125,6 +136,17 @@ def _numbers(column: Any, kind: Any, where: str) -> NDArray[np.float64]:
     return np.array(cells, np.float64) / scale
 
 
+def _decoded(cells: list[bytes | None], where: str) -> None:
+    """Raise DataError for the first cell that is no text, which is why all of them came as bytes."""
+    for row, cell in enumerate(cells, 1):
+        try:
+            (cell or b"").decode()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{where}: row {row} is {cell!r}, but text must be UTF-8: {error.reason}"
+            ) from None
+
+
 def _objects(cells: list[str | None]) -> NDArray[Any]:
     return np.array(cells, dtype=object)
 
@@ -133,4 +155,5 @@ def _known(name: str, table: Columns, where: str) -> None:
     if name not in table:
         near = get_close_matches(name, table, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise DataError(f"{where}: there is no column {name} among {', '.join(table)}{hint}")
+        names = [*list(table)[:SHOWN], *(["…"] if len(table) > SHOWN else [])]
+        raise DataError(f"{where}: there is no column {name} among {', '.join(names)}{hint}")

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from hypersweep_trainer.data import arrays
+from hypersweep_trainer.data.demand import OnDemand, array
 from hypersweep_trainer.data.raw import DataError, Raw
+from hypersweep_trainer.data.room import Room
+from hypersweep_trainer.data.stream import HOST
 from hypersweep_trainer.options import Options
 
 Array = NDArray[Any]
@@ -30,11 +32,22 @@ def read(spec: str, options: Options) -> Raw:
     Two dimensions of x are a table, or rows of tokens where they are integers; three or four are images; one
     of integers without y is a stream of tokens. Token 0 is what is hidden or unseen. Numbers in y make a
     regression; integers, booleans and texts are classes.
+
+    All of it is read once, but for the images of a Dataset that are too many for this machine's memory: each
+    of those is asked for whenever it is wanted, by `loader_workers` threads at once, and only their targets
+    are read before, or taken from its attribute `targets`. The digest of a Dataset's images covers their
+    shape, type and targets alone, wherever they lie.
     """
     try:
         with _importable(Path.cwd()):
-            x, y = _arrays(_found(spec, options))
-    except Exception as error:
+            found = _found(spec, options)
+            images = _images(found, options, spec)
+            if images is not None:
+                return arrays.images(*_held(images), options, spec)
+            x, y = _arrays(found)
+    except DataError:
+        raise
+    except (Exception, SystemExit) as error:  # a script that is no module may end itself
         raise DataError(f"{spec}: cannot be read: {type(error).__name__}: {error}") from error
     return arrays.raw(x, y, options, spec)
 
@@ -56,13 +69,28 @@ def _found(spec: str, options: Options) -> Any:
     return found(options=options) if "options" in inspect.signature(found).parameters else found()
 
 
+def _images(found: Any, options: Options, spec: str) -> OnDemand | None:
+    """The rows of a Dataset with a length, where they are images."""
+    if not isinstance(found, Dataset) or isinstance(found, IterableDataset):
+        return None
+    rows: Any = found
+    x, y = map(array, rows[0])
+    images = x.ndim in (2, 3) and options.task in ("auto", "image")
+    return OnDemand(rows, spec, x, y) if images else None
+
+
+def _held(images: OnDemand) -> tuple[Array | OnDemand, Array]:
+    """Images with their targets, in memory unless they are too many."""
+    return images.whole() if Room("auto", HOST).takes(images.nbytes) else (images, images.labelled())
+
+
 def _arrays(found: Any) -> tuple[Array, Array | None]:
     """x and y of what was found, as arrays with a row each."""
     match found:
         case IterableDataset():
             return _stacked(found)
         case Dataset():
-            rows: Any = found  # its type does not tell of a length
+            rows: Any = found
             return _stacked(rows[row] for row in range(len(rows)))
         case Mapping():
             if not {"x"} <= found.keys() <= {"x", "y"}:
@@ -70,14 +98,10 @@ def _arrays(found: Any) -> tuple[Array, Array | None]:
             return _arrays((found["x"], found.get("y")))
         case tuple() | list() if len(found) == 2:
             x, y = found
-            return _array(x), None if y is None else _array(y)
-    return _array(found), None
+            return array(x), None if y is None else array(y)
+    return array(found), None
 
 
 def _stacked(pairs: Iterable[tuple[Any, Any]]) -> tuple[Array, Array]:
     x, y = zip(*pairs, strict=True)
-    return np.stack([_array(row) for row in x]), np.stack([_array(target) for target in y])
-
-
-def _array(values: Any) -> Array:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    return np.stack([array(row) for row in x]), np.stack([array(target) for target in y])

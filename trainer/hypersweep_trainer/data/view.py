@@ -85,7 +85,7 @@ def decoded(file: Path, channels: int, frame: Frame) -> Tensor:
 
 
 def grey(file: Path) -> bool:
-    """Whether an image has no colours, by its header; raises DataError."""
+    """Whether an image has no colours, by its header; raises DataError where that cannot be read."""
     with _image(file) as image:
         return image.mode in GREY
 
@@ -96,14 +96,14 @@ def _image(file: Path) -> Iterator["Image"]:
 
     try:
         with Image.open(file) as image:
+            if image.mode in ("I", "F"):
+                raise ValueError("its pixels have 32 bits, where 8 and 16 can be read")
             yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: must be an image, but {error}") from None
 
 
 def _pixels(image: "Image", channels: int) -> NDArray[np.uint8]:
-    if image.mode in ("I", "F"):
-        raise ValueError("its pixels have 32 bits, where 8 and 16 can be read")
     if image.mode.startswith("I;16"):
         upper = (np.asarray(image) >> 8).astype(np.uint8)
         return upper if channels == 1 else np.stack([upper] * 3, -1)

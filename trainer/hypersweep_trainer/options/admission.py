@@ -9,7 +9,8 @@ from typing import Any
 from hypersweep_trainer.options import facts
 from hypersweep_trainer.options.branch import NO_FACTS, Branch, influences
 from hypersweep_trainer.options.facts import METRICS, ON_REQUEST
-from hypersweep_trainer.options.option import UNKNOWN, Needs, shown
+from hypersweep_trainer.options.idle import IDLE, idle
+from hypersweep_trainer.options.option import UNKNOWN, Allowed, AtLeast, Needs, shown
 from hypersweep_trainer.options.rule import RULES, broken, contradictions
 from hypersweep_trainer.options.table import OPTIONS
 from hypersweep_trainer.options.words import either, needed
@@ -17,6 +18,13 @@ from hypersweep_trainer.options.words import either, needed
 Values = Mapping[str, Any]
 Swept = Mapping[str, Sequence[Any]]
 Together = Callable[[Collection[str]], Iterable[Values]]
+ELSEWHERE: Mapping[str, str] = {  # what other libraries call our options
+    **dict.fromkeys(("num_layers", "n_layers", "n_layer"), "depth"),
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "units", "filters", "channels"), "width"),
+    **dict.fromkeys(("nhead", "num_heads", "n_head"), "heads"), "hidden_layer_sizes": "hidden",
+    **dict.fromkeys(("block_size", "seq_len", "max_length"), "context"), "early_stopping": "patience",
+    "drop_path_rate": "stochastic_depth", "max_iter": "epochs", "wd": "weight_decay",
+}  # fmt: skip
 BRANCHES = 1024  # combinations of swept values that one question looks at
 
 
@@ -66,6 +74,9 @@ def check(
     for rule, reads in RULES.items():
         sentences = [sentence for _, branch in sweep.branches(*reads) for sentence in broken(rule, branch)]
         problems += [sentence for sentence in dict.fromkeys(sentences) if _about(sentence) not in told]
+    for rule, reads in IDLE.items():
+        sentences = [*idle(rule, (branch for _, branch in sweep.branches(*reads)))]
+        problems += [sentence for sentence in sentences if _about(sentence) not in told]
     return problems
 
 
@@ -75,8 +86,9 @@ def resolve(
     """The full configuration: what has an effect, defaults included; raises ValueError with all problems.
 
     A parameter replaces the fixed option of its name. A given option without effect is left out where it may
-    have one in another trial of its sweep, which knows other parameters; else it is refused. `known` holds
-    facts that the data itself told (see `facts.of_data`); until then all that hangs on them has an effect.
+    have one in another trial of its sweep, which knows other parameters, or on another number of ranks, which
+    is for the place to say; else it is refused. `known` holds facts that the data itself told (see
+    `facts.of_data`); until then all that hangs on them has an effect.
     """
     swept = parameters or {}
     given = {**fixed, **swept}
@@ -85,19 +97,27 @@ def resolve(
         raise ValueError("; ".join(problems))
     given = {name: OPTIONS[name].accept(value) for name, value in given.items()}
     branch = Branch(given, ranks, known)
-    held = {name: given[name] for name in fixed if name not in swept}
-    told = known if "data" in held and not swept.keys() & set(facts.OF_DATA) else NO_FACTS
-    anywhere = Branch({**dict.fromkeys(OPTIONS, UNKNOWN), **held}, ranks, told)  # in any trial of the sweep
+    anywhere = _anywhere(given, swept, known)
     problems = [_dead(name, [anywhere]) for name in given if not anywhere.has_effect(name)]
     for name in given:
         needs = _value_needs(name, branch)
         if branch.has_effect(name) and not branch.met(needs):
             problems.append(f"{name}: {shown(branch[name])} {_unmet(needs, [branch])}")
     problems += contradictions(branch)
+    problems += [sentence for rule in IDLE for sentence in idle(rule, [anywhere])]
     if problems:
         raise ValueError("; ".join(dict.fromkeys(problems)))
     found = {name: branch[name] for name in OPTIONS if branch.has_effect(name)}
     return {name: OPTIONS[name].default if value is UNKNOWN else value for name, value in found.items()}
+
+
+def _anywhere(given: Values, swept: Values, known: Values) -> Branch:
+    """What a configuration comes to in any trial of its sweep, and on any number of ranks."""
+    if not swept:
+        return Branch(given, None, known)
+    held = {name: value for name, value in given.items() if name not in swept}
+    told = known if "data" in held and not swept.keys() & set(facts.OF_DATA) else NO_FACTS
+    return Branch({**dict.fromkeys(OPTIONS, UNKNOWN), **held}, None, told)
 
 
 def metrics(fixed: Values, swept: Swept = NO_FACTS, *, together: Together | None = None) -> tuple[str, ...]:
@@ -151,9 +171,13 @@ def _unknown(names: Iterable[str]) -> Iterator[str]:
 
 def near(name: str) -> list[str]:
     """The options that may be meant by a name that is none: spelt alike, or so in words."""
+    if name.lower() in ELSEWHERE:
+        return [ELSEWHERE[name.lower()]]
     words = name.replace("_", " ").lower()
-    meant = [known for known, option in OPTIONS.items() if option.meaning.lower().startswith(words)]
-    return list(dict.fromkeys([*get_close_matches(name, OPTIONS, 2), *meant]))[:3]
+    meanings = {known: option.meaning.lower() for known, option in OPTIONS.items()}
+    begun = [known for known, meaning in meanings.items() if meaning.startswith(words)]
+    meant = [*get_close_matches(name.lower(), OPTIONS, 2), *begun]
+    return list(dict.fromkeys(meant or [known for known in meanings if words in meanings[known]]))[:3]
 
 
 def _outside(named: Swept) -> Iterator[str]:
@@ -209,16 +233,28 @@ def _unmet(needs: Needs, branches: Sequence[Branch]) -> str:
     """The first need that no branch meets, in words."""
     for name, allowed in needs.items():
         if not any(branch.met({name: allowed}) for branch in branches):
-            found = dict.fromkeys(_found(name, branch) for branch in branches)
-            return f"needs {needed(name, allowed)}, but found {either(found)}"
+            return f"needs {needed(name, allowed)}, but found {_found(name, allowed, branches)}"
     return "needs what is never found together: " + ", ".join(needed(name, needs[name]) for name in needs)
 
 
-def _found(name: str, branch: Branch) -> str:
-    """What stands where a need is not met: an option, or the option that a fact comes from."""
+def _found(name: str, allowed: Allowed, branches: Sequence[Branch]) -> str:
+    """What stands where a need is not met; of two numbers those that come nearest to it."""
+    if isinstance(allowed, AtLeast):
+        pairs = [(branch[name], branch[allowed.option]) for branch in branches]
+        value, other = max(pairs, key=lambda pair: pair[0] - pair[1])
+        return f"{shown(value)} with {allowed.option}={shown(other)}"
+    return either(dict.fromkeys(_stands(name, branch) for branch in branches))
+
+
+def _stands(name: str, branch: Branch) -> str:
+    """An option's value, or that of the option that a fact comes from."""
     match name:
-        case "categories" | "gaps":
+        case "categories" | "numbers" | "gaps":
             return f"none in {branch['data']}"
-        case "origin" | "architecture":
-            return shown(branch["data" if name == "origin" else "model"])
+        case "length":
+            return f"rows of one length in {branch['data']}"
+        case "origin" | "store" | "reading":
+            return shown(branch["data"])
+        case "architecture":
+            return shown(branch["model"])
     return shown(branch.effective(name))

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from hypersweep_trainer.options import facts
-from hypersweep_trainer.options.option import UNKNOWN, Allowed, Needs, Option
+from hypersweep_trainer.options.option import UNKNOWN, Allowed, AtLeast, Needs, Option
 from hypersweep_trainer.options.preset import PRESETS
 from hypersweep_trainer.options.table import OPTIONS
 
@@ -41,17 +41,26 @@ class Branch:
         return all(self._meets(name, allowed, surely) for name, allowed in needs.items())
 
     def _meets(self, name: str, allowed: Allowed, surely: bool) -> bool:
+        if isinstance(allowed, AtLeast):
+            return self._reaches(name, allowed, surely)
         value = self.effective(name)
         if value is UNKNOWN:
             return not surely
         doubtful = surely and not _is_fact(name) and not self.has_effect(name, surely=True)
         return value in allowed and (not doubtful or OPTIONS[name].default in allowed)
 
+    def _reaches(self, name: str, allowed: AtLeast, surely: bool) -> bool:
+        other, value = self[allowed.option], self.effective(name)
+        if UNKNOWN in (other, value):
+            return not surely
+        off = other == 0 == OPTIONS[allowed.option].default
+        return bool(off or value >= other + allowed.more)
+
     def _chosen(self, name: str) -> Any:
         """An option's value before `auto` is replaced."""
-        return self._given[name] if name in self._given else self._usual(name)
+        return self._given[name] if name in self._given else self.usual(name)
 
-    def _usual(self, name: str) -> Any:
+    def usual(self, name: str) -> Any:
         """What an option is when nobody sets it."""
         option = OPTIONS[name]
         preset = self._chosen("preset") if name != "preset" else "none"
@@ -107,4 +116,5 @@ def _reads(name: str) -> Iterator[str]:
         defaults = [needs for needs, _ in option.defaults]
         for needs in (option.conditions, *option.value_needs.values(), *defaults):
             yield from needs
+            yield from (allowed.option for allowed in needs.values() if isinstance(allowed, AtLeast))
         yield "preset"

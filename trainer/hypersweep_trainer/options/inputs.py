@@ -9,6 +9,7 @@ from hypersweep_trainer.options.need import (
     IMAGE,
     LABELLED,
     NUMBERS,
+    NUMERIC,
     PRETRAINED,
     SEQUENCE,
     TABLE,
@@ -26,17 +27,19 @@ class Inputs:
     num_encoder: str = choice(
         "standard", ("none", "standard", "quantile", "rankgauss"),
         "How a column of numbers is encoded: as it is, to mean 0 and deviation 1, to a normal distribution.",
-        tasks=TABLE, impact="High",
+        tasks=TABLE, needs=NUMERIC, impact="High",
         source="scikit-learn, StandardScaler, QuantileTransformer; RankGauss: Jahrer 2017",
         hint="Inputs of mean 0 at least; quantile or rankgauss where columns are skewed or have outliers.",
         first_sweep=("standard", "quantile", "rankgauss"))
     quantiles: int = integer(
         1000, 10, 100_000, "Quantiles of a column that the quantile encoder maps; more than rows: all rows.",
-        tasks=TABLE, needs=one("num_encoder", "quantile"), log=True,
+        tasks=TABLE, needs=NUMERIC | one("num_encoder", "quantile"), log=True, impact="High",
         source="scikit-learn, QuantileTransformer", first_sweep=(10, 1000))
     rankgauss_unit: bool = switch(
         True, "Stretch RankGauss to deviation 1 (the inverse error function alone gives 0.707).",
-        tasks=TABLE, needs=one("num_encoder", "rankgauss"), source="Jahrer 2017", first_sweep=(False, True))
+        tasks=TABLE, needs=NUMERIC | one("num_encoder", "rankgauss"), impact="High",
+        source="Jahrer 2017",
+        first_sweep=(False, True))
     cat_encoder: str = choice(
         "embedding", ("onehot", "embedding", "target"),
         "How a category is encoded: one input each, a learned vector, or the mean target of its rows.",
@@ -96,7 +99,7 @@ class Augmentation:
     """Augmentation. Drawn for each row anew, in training only."""
 
     random_resized_crop: float = real(
-        0.0, 0.0, 1.0, "Smallest share of an image's area that is cut out and scaled to its size; 0 is off.",
+        0.0, 0.0, 0.99, "Smallest share of an image's area that is cut out and scaled to its size; 0 is off.",
         unit="share of area", tasks=IMAGE, impact="High", source="arXiv 1409.4842", first_sweep=(0.08, 0.9))
     flip: float = real(
         0.0, 0.0, 1.0, "Probability of a horizontal flip.",
@@ -148,16 +151,16 @@ class Augmentation:
         first_sweep=(0.0, 1.0))
     noise: float = real(
         0.0, 0.0, 10.0, "Deviation of noise added to encoded columns of numbers.",
-        tasks=TABLE, source="Bishop, Neural Computation 1995", first_sweep=(0.0, 0.3))
+        tasks=TABLE, impact="High", source="Bishop, Neural Computation 1995", first_sweep=(0.0, 0.3))
     swap_noise: float = real(
         0.0, 0.0, 0.9, "Probability that a cell takes the value of another row of the batch.",
-        unit="probability", tasks=TABLE, source="Jahrer 2017", first_sweep=(0.0, 0.15))
+        unit="probability", tasks=TABLE, impact="High", source="Jahrer 2017", first_sweep=(0.0, 0.15))
     token_drop: float = real(
         0.0, 0.0, 0.9, "Probability that a token is hidden from the network.",
-        unit="probability", tasks=SEQUENCE, needs=DISCRETE, source="arXiv 1511.01432",
+        unit="probability", tasks=SEQUENCE, needs=DISCRETE, impact="High", source="arXiv 1511.01432",
         first_sweep=(0.0, 0.2))
     span_mask: float = real(
         0.0, 0.0, 0.9, "Share of each sequence that is hidden as one run of tokens.",
-        unit="share of tokens", tasks=SEQUENCE, needs=DISCRETE, source="arXiv 1907.10529",
+        unit="share of tokens", tasks=SEQUENCE, needs=DISCRETE, impact="High", source="arXiv 1907.10529",
         first_sweep=(0.0, 0.3))
 # fmt: on

@@ -1,6 +1,6 @@
 """Needs that many options share; `|` joins two."""
 
-from hypersweep_trainer.options.option import Above, Allowed, Given
+from hypersweep_trainer.options.option import Above, Allowed, AtLeast, Given
 
 Need = dict[str, Allowed]
 
@@ -18,10 +18,16 @@ def more(name: str, bound: float = 0) -> Need:
     return {name: Above(bound)}
 
 
+def lasting(option: str, more: int = 0) -> Need:
+    """As many epochs as an option counts, and some more, for something to come of it."""
+    return {"epochs": AtLeast(option, more)}
+
+
 FILES = one("origin", "file")
 TABLES = FILES | one("format", "csv", "parquet")
-FOLDERS = FILES | one("format", "images")
+SINGLE = one("reading", "single")
 CATEGORIES = one("categories", "some")
+NUMERIC = one("numbers", "some")  # columns of numbers
 CLASSES = one("target", "classification")
 NUMBERS = one("target", "regression")
 REAL = one("target", "regression", "reconstruction")
@@ -35,3 +41,4 @@ CONV = one("architecture", "cnn")
 ATTENTION = one("architecture", "transformer")
 RESIDUAL = one("residual", "on")
 PRETRAINED: Need = {"pretrained": Given()}
+TABULAR = DENSE | LABELLED | one("task", "tabular")  # rows are few, and their scale means something

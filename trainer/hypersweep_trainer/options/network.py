@@ -15,6 +15,8 @@ from hypersweep_trainer.options.need import (
     OWN,
     PRETRAINED,
     RESIDUAL,
+    TABULAR,
+    lasting,
     more,
     one,
 )  # fmt: skip
@@ -32,7 +34,6 @@ from hypersweep_trainer.options.option import (
 
 LAYERS = OWN | {"hidden": ((),)}
 PREDICTED = ("classification", "regression", "tokens")
-TABULAR = DENSE | LABELLED | one("task", "tabular")  # rows are few, and their scale means something
 LABELLED_OWN = LABELLED | OWN | {"pretrained": ("",)}
 ACTIVATIONS = (
     "relu", "gelu", "silu", "swish", "mish", "leaky_relu", "elu", "selu", "tanh", "lecun_tanh", "sigmoid",
@@ -96,7 +97,8 @@ class Network:
         hint="batch for convolutions with 16 rows or more on each rank, layer or rms for transformers.",
         value_needs={"batch": one("architecture", "mlp", "cnn")}, first_sweep=("none", "batch", "layer"))
     norm_groups: int = integer(
-        8, 1, 1024, "Groups of channels normalised together; at most, where they do not divide the channels.",
+        8, 1, 1024,
+        "Groups of channels normalised together; where these cannot be shared out, the most below that can.",
         needs=OWN | one("norm", "group"), unit="groups", source="arXiv 1803.08494", first_sweep=(2, 8))
     norm_position: str = choice(
         "post", ("pre", "post"), "Whether a layer is normalised before its weights or after them.",
@@ -126,7 +128,7 @@ class Network:
         "mean", ("mean", "std", "alpha"),
         "What dropout preserves: the mean, the deviation, or both where SELU needs it (alpha dropout).",
         needs=OWN | more("dropout"), value_needs={"alpha": one("activation", "selu")},
-        source="arXiv 1706.02515", first_sweep=("mean", "std"))
+        impact="Medium", source="arXiv 1706.02515", first_sweep=("mean", "std"))
     dropconnect: float = real(
         0.0, 0.0, 0.95, "Share of the hidden weights that each training step sets to zero.",
         unit="probability", needs=OWN, impact="Low", source="Wan et al., ICML 2013", first_sweep=(0.0, 0.3))
@@ -157,7 +159,8 @@ class Network:
         2, 1, 64, "Side of the square of pixels that a transformer takes as one token.",
         unit="pixels", tasks=IMAGE, needs=ATTENTION, log=True, source="arXiv 2010.11929", first_sweep=(1, 4))
     heads: int = integer(
-        4, 1, 128, "Attention heads of a transformer; each sees a share of the width.",
+        4, 1, 128,
+        "Attention heads of a transformer; each has width / heads units, rounded (with rope to pairs).",
         tasks=GRID, needs=ATTENTION, log=True, source="arXiv 1706.03762", first_sweep=(1, 8))
     mlp_ratio: float = real(
         4.0, 0.25, 16.0, "Inner size of a transformer block's second half, as a multiple of the width.",
@@ -175,7 +178,8 @@ class Network:
         (), -1e12, 1e12,
         "Two ends between which a sigmoid holds every prediction, in the target's own units.",
         needs=NUMBERS, source="fastai, sigmoid_range",
-        hint="Only where the range is certain: outputs are best left as they are (logits).")
+        hint="Only where the range is certain: outputs are best left as they are (logits).",
+        unswept="a fact of the target")
 
 
 @dataclass(frozen=True)
@@ -187,16 +191,17 @@ class Transfer:
         "true (timm's own weights), a model's folder or sweep://NAME/best",
         "Weights to start from; the head starts anew where the classes differ.",
         needs=LIBRARY, impact="High", value_needs={"true": one("architecture", "timm")},
-        source="arXiv 1411.1792", hint="With `preset: transfer`: a few epochs, the new layers first.")
+        source="arXiv 1411.1792", hint="With `preset: transfer`: a few epochs, the new layers first.",
+        unswept="the weights that there are")
     freeze: tuple[str, ...] = texts(
         "patterns of parameter names",
         "Parameters that keep their pre-trained values, `*` for any part of a name.",
         needs=PRETRAINED, impact="High", source="arXiv 1411.1792",
         hint="`body.*` lets the new layers learn alone.", first_sweep=((), ("body.*",)))
     unfreeze_epoch: int = integer(
-        0, 0, 100_000, "Epoch before which the frozen parameters start to move; 0 is never.",
-        unit="epochs", needs=PRETRAINED | {"freeze": Given()}, source="arXiv 1801.06146", first_sweep=(0, 3),
-        horizon="epoch")
+        0, 0, 100_000, "Epoch, counted from 1, from which on the frozen parameters move; 0 is never.",
+        unit="epochs", needs=PRETRAINED | {"freeze": Given()} | lasting("unfreeze_epoch"),
+        impact="High", source="arXiv 1801.06146", first_sweep=(0, 3), horizon="epoch")
     pretrain: str = choice(
         "none", ("none", "autoencoder", "masked", "lm"),
         "A first stage without labels: rebuild the input, its hidden parts, or predict the next token.",

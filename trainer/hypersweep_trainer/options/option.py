@@ -12,6 +12,9 @@ HORIZONS = ("step", "epoch", "evaluation", "stop", "speed")
 TEXT_LIMIT = 1024  # characters
 LIST_LIMIT = 64
 LONGEST = 80  # characters of a found value that a message quotes
+ASKED = "part of the question, not of the answer"  # why some options are not swept
+MEASURED = "other values measure other rows, so that trials do not compare"
+CARRIED = "the results stay the same"
 
 
 class Unknown:
@@ -48,7 +51,18 @@ class Given:
         return "given"
 
 
-Allowed = tuple[Any, ...] | Above | Given
+@dataclass(frozen=True)
+class AtLeast:
+    """A need for another option's number and `more`; for nothing where that is off, at a default of 0."""
+
+    option: str
+    more: int = 0
+
+    def __str__(self) -> str:
+        return f"at least {self.option}" + (f" + {self.more}" if self.more else "")
+
+
+Allowed = tuple[Any, ...] | Above | AtLeast | Given
 Needs = Mapping[str, Allowed]  # option or fact (`origin`, `target`, …) -> values that have an effect
 
 
@@ -76,8 +90,13 @@ class Option:
     source: str = ""
     hint: str = ""  # what others found to work
     first_sweep: tuple[Any, ...] = ()  # a first range (its two ends) or list of values worth sweeping
+    unswept: str = ""  # why there is none
     horizon: str = "step"  # where a change shows: one of HORIZONS
     group: str = ""  # the heading under which the catalogue prints it
+
+    def __post_init__(self) -> None:
+        assert self.source, f"an option needs a source: {self.meaning}"
+        assert bool(self.first_sweep) != bool(self.unswept), f"a sweep, or why there is none: {self.meaning}"
 
     @property
     def conditions(self) -> Needs:

@@ -30,7 +30,8 @@ spec:
   values that cannot be together. What only files can tell (whether a table has categories) is settled
   when they are read. In a sweep an option needs an effect in one branch; in the others it is left out.
 - A **default** may depend on other options; a [preset](#presets) changes defaults. What you set wins.
-- **Values** say what can be, **first sweep** where to begin, as an item of `parameters`.
+- **Values** say what can be, **first sweep** where to begin, as an item of `parameters`, or why there is
+  nothing to sweep.
 - **Impact** says what is usually worth trying first; of many options there is no such opinion.
 - **Shows** stands where a change does not show from the first step on.
 - On several GPUs `batch_size` counts the rows of all ranks together.
@@ -78,7 +79,7 @@ def _option(option: Option) -> Iterator[str]:
     facts = {name: words for name, words in facts.items() if name not in _plain(option)}
     for heading in [name for name in facts if name not in SHORT]:
         words = facts[heading]
-        lines.append(f"**{heading}** " + (f"`{words}`" if heading == "First sweep" else _linked(words)))
+        lines.append(f"**{heading}** " + (f"`{words}`" if words[0] == "{" else _linked(words)))
     lines.append(" · ".join(f"**{name}** {_linked(facts[name])}" for name in SHORT if name in facts))
     yield "<br>".join(filter(None, lines))
 

@@ -73,5 +73,6 @@ class Recipe:
         source="rsb: arXiv 2110.00476; mlp-table: 2106.11959; cnn-image: 1605.07146, 1608.03983; "
         "transformer-text: nanoGPT",
         hint="A known problem: begin with what is known to work there, then change one thing at a time. "
-        "cnn-image is meant for photographs: digits must not be flipped.")
+        "cnn-image is meant for photographs: digits must not be flipped.",
+        unswept="a place to start from; what it sets can be swept")
 # fmt: on

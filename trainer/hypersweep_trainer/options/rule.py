@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hypersweep_trainer.options.branch import Branch
 from hypersweep_trainer.options.facts import ARCHITECTURES, DATASETS, METRICS, ON_REQUEST
 from hypersweep_trainer.options.option import UNKNOWN, shown
+from hypersweep_trainer.options.size import RULES as SIZES
 from hypersweep_trainer.options.words import either
 
 GATED = ("glu", "geglu", "swiglu")
@@ -25,9 +26,6 @@ def broken(rule: "Rule", branch: Branch) -> Iterator[str]:
     """What a rule says of a branch, once all that it reads is known."""
     if not any(branch[name] is UNKNOWN for name in RULES[rule]):
         yield from rule(branch)
-
-
-GATED = ("glu", "geglu", "swiglu")
 
 
 def _task(branch: Branch) -> Iterator[str]:
@@ -95,12 +93,6 @@ def _embedded(branch: Branch) -> Iterator[str]:
         yield "mixup_alpha: blends embeddings: needs model cnn or transformer, but found your own network"
 
 
-def _kernel(branch: Branch) -> Iterator[str]:
-    side = branch["context"] if branch["task"] == "sequence" else branch["image_size"]
-    if branch["architecture"] == "cnn" and side and branch["kernel"] > side:
-        yield f"kernel: must be at most {side}, the smaller side, but found {branch['kernel']}"
-
-
 def _matrix(branch: Branch) -> Iterator[str]:
     """Muon is for the matrices between hidden layers."""
     layers = len(branch["hidden"]) or branch["depth"]
@@ -131,6 +123,53 @@ def _batch_norm(branch: Branch) -> Iterator[str]:
         yield f"batch_size: norm batch needs two rows in each part on each rank, but found {found}"
 
 
+def _rows(branch: Branch) -> Iterator[str]:
+    """A step of more rows than there are sees them all, however many it was to be."""
+    size, known = branch["batch_size"], DATASETS.get(branch["data"])
+    if size == "auto" or known is None or size == branch.usual("batch_size"):
+        return
+    rows = known.rows or branch["synthetic_rows"]
+    if size > rows:
+        yield f"batch_size: must be at most {rows}, the rows of {branch['data']}, but found {size}"
+
+
+def _parts(branch: Branch) -> Iterator[str]:
+    size, parts, ranks = branch["batch_size"], branch["grad_accum"], branch["ranks"]
+    if size == "auto":
+        return
+    share = max(size if branch["batch_scope"] == "per_rank" else size // ranks, 1)
+    if parts > share:
+        found = f"{parts} with batch_size={size}, ranks={ranks}"
+        yield f"grad_accum: must be at most {share}, a rank's rows of a step, but found {found}"
+
+
+def _repeats(branch: Branch) -> Iterator[str]:
+    size, times = branch["batch_size"], branch["repeated_augmentation"]
+    over = branch["ranks"] if branch["batch_scope"] == "per_rank" else 1
+    if size != "auto" and times > size * over:
+        yield f"repeated_augmentation: must be at most {size * over}, the rows of a step, but found {times}"
+
+
+def _squashed(branch: Branch) -> Iterator[str]:
+    """What msle predicts is the softplus of an output, which is above 0 and nowhere else held."""
+    if branch["output_range"] and branch["loss"] == "msle":
+        yield "output_range: needs a loss other than msle, which has a range of its own, but found msle"
+
+
+def _warm(branch: Branch) -> Iterator[str]:
+    if branch["warmup"] == 1 and branch["schedule"] != "constant":
+        yield f"warmup: must be below 1 to leave steps to schedule {branch['schedule']}, but found 1"
+
+
+def _columns(branch: Branch) -> Iterator[str]:
+    features, label = branch["features"], branch["label"]
+    if label and label in features:
+        yield f"features: must not hold the label, but found {label}"
+    strange = [name for name in branch["categorical"] if features and name not in features]
+    if strange:
+        yield f"categorical: must be among features, but found {', '.join(strange)}"
+
+
 def _metrics(branch: Branch) -> Iterator[str]:
     target = branch["target"]
     known = (*METRICS[target], *ON_REQUEST.get(target, ()))
@@ -150,10 +189,16 @@ RULES: Mapping[Rule, tuple[str, ...]] = {  # what each reads
     _tied: ("tie_weights", "target", "architecture", "activation"),
     _single: ("architecture", "norm", "hidden", "width"),
     _embedded: ("mixup_alpha", "task", "architecture"),
-    _kernel: ("architecture", "task", "kernel", "context", "image_size"),
     _matrix: ("optimizer", "architecture", "hidden", "depth"),
     _library: ("architecture", "task"),
     _rebuilt: ("target", "architecture"),
     _batch_norm: ("batch_size", "batch_scope", "grad_accum", "norm", "architecture", "sync_bn", "ranks"),
+    _rows: ("batch_size", "data", "synthetic_rows", "preset"),
+    _parts: ("grad_accum", "batch_size", "batch_scope", "ranks"),
+    _repeats: ("repeated_augmentation", "batch_size", "batch_scope", "ranks"),
+    _squashed: ("output_range", "loss"),
+    _warm: ("warmup", "schedule"),
+    _columns: ("features", "label", "categorical"),
     _metrics: ("target", "metrics"),
+    **SIZES,
 }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hypersweep_trainer.options.need import IMAGE, more, one
-from hypersweep_trainer.options.option import choice, integer, real, switch
+from hypersweep_trainer.options.option import CARRIED, choice, integer, real, switch
 
 
 # fmt: off
@@ -18,35 +18,47 @@ class Running:
         first_sweep=("float32", "bf16"))
     tf32: bool = switch(
         False, "Let a GPU round the inputs of float32 matrix products to 10 bits.",
-        needs=one("precision", "float32"), source="torch.backends.cuda.matmul", horizon="speed")
+        needs=one("precision", "float32"), source="torch.backends.cuda.matmul",
+        unswept=CARRIED, horizon="speed")
     channels_last: bool = switch(
         False, "Keep images and convolutions in the order that tensor cores like.",
         tasks=IMAGE, needs=one("architecture", "cnn", "timm", "import"), source="torch.channels_last",
-        horizon="speed")
+        unswept=CARRIED, horizon="speed")
     compile: str = choice(
         "off", ("off", "default", "reduce-overhead", "max-autotune"),
         "Compile the network first; reduce-overhead also records CUDA graphs. Pays in long runs only.",
-        source="torch.compile", horizon="speed")
+        source="torch.compile", unswept=CARRIED, horizon="speed")
     deterministic: bool = switch(
         False, "Use only algorithms that give the same bits each time, also on a GPU.",
-        source="torch.use_deterministic_algorithms", horizon="speed")
+        source="torch.use_deterministic_algorithms", unswept=CARRIED, horizon="speed")
     threads: int = integer(
         1, 1, 1024, "CPU threads of each rank; another number can change the last bits of a result.",
-        unit="threads", source="torch.set_num_threads", horizon="speed")
+        unit="threads", source="torch.set_num_threads", unswept=CARRIED, horizon="speed")
     checks: str = choice(
         "warn", ("off", "warn", "stop"),
         "What the checks of a sweep's first trial do when one fails: nothing, warn, or stop the sweep.",
         source="Karpathy: A Recipe for Training Neural Networks, 2019; Goodfellow et al.: Deep Learning",
-        horizon="speed")
+        unswept=CARRIED, horizon="speed")
     log_steps: int = integer(
         0, 0, 1_000_000, "Steps from one row of metrics to the next within an epoch; 0 reports epochs alone.",
-        unit="steps", horizon="speed")
+        unit="steps", source="PyTorch Lightning, Trainer (log_every_n_steps)", unswept=CARRIED,
+        horizon="speed")
+    noise_scale: bool = switch(
+        False,
+        "Measure after each epoch the noise scale of the gradient: the rows of a batch beyond which more of "
+        "them hardly save steps.",
+        source="arXiv 1812.06162", unswept=CARRIED, horizon="evaluation",
+        hint="Well below it, a batch twice as large needs half the steps; well above it, as many. It grows "
+        "while the loss falls.")
     checkpoint_epochs: int = integer(
         1, 0, 100_000, "Epochs from one checkpoint to the next; 0 saves only on a request to stop.",
-        unit="epochs", horizon="speed")
+        unit="epochs", source="PyTorch Lightning, ModelCheckpoint (every_n_epochs)", unswept=CARRIED,
+        horizon="speed")
     checkpoint_seconds: float = real(
         10.0, 0.0, 86_400.0, "Least time between checkpoints of epochs; longer epochs are saved each minute.",
-        unit="seconds", needs=more("checkpoint_epochs"), horizon="speed")
+        unit="seconds", needs=more("checkpoint_epochs"), source="Young, CACM 1974", unswept=CARRIED,
+        horizon="speed")
     save_model: bool = switch(
-        True, "Leave the trained model, ready for `hypersweep predict`.", horizon="speed")
+        True, "Leave the trained model, ready for `hypersweep predict`.",
+        source="safetensors", unswept=CARRIED, horizon="speed")
 # fmt: on

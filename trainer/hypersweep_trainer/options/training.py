@@ -2,8 +2,19 @@
 
 from dataclasses import dataclass
 
-from hypersweep_trainer.options.need import CLASSES, DISCRETE, LIBRARY, NUMBERS, REAL, Need, more, one
-from hypersweep_trainer.options.option import choice, integer, real, switch
+from hypersweep_trainer.options.need import (
+    CLASSES,
+    DISCRETE,
+    LIBRARY,
+    NUMBERS,
+    REAL,
+    TABULAR,
+    Need,
+    lasting,
+    more,
+    one,
+)
+from hypersweep_trainer.options.option import ASKED, choice, integer, real, switch
 
 OPTIMIZERS = (
     "sgd", "rmsprop", "rprop", "adagrad", "adadelta", "adam", "amsgrad", "adamax", "nadam", "radam", "adamw",
@@ -20,6 +31,7 @@ DECAYS: Need = {"optimizer": tuple(name for name in OPTIMIZERS if name != "rprop
 STEPS = one("schedule", "step")
 PLATEAU = one("schedule", "plateau")
 DROPS = one("schedule", "step", "plateau")
+FEW = TABULAR | CLASSES | one("optimizer", "adamw")  # rows, hence steps: large ones, and weights pulled back
 UNSCALED = NUMBERS | one("target_norm", "none")
 
 
@@ -35,7 +47,7 @@ class Training:
         first_sweep=(5, 40), horizon="stop")
     batch_size: int | str = integer(
         32, 1, 1_048_576,
-        "Rows of one optimizer step, over all ranks; auto is the largest power of two that fits.",
+        "Rows of an optimizer step, over all ranks, at most all; auto is the largest power of two that fits.",
         words=("auto",), unit="rows", impact="Medium", log=True, source="arXiv 1804.07612",
         hint="16, 32 or 64: smaller ones tend to generalise, larger ones use the device better.",
         first_sweep=(16, 128))
@@ -60,17 +72,23 @@ class Training:
         first_sweep=("cross_entropy", "bce", "focal"))
     bce_threshold: float = real(
         0.0, 0.0, 0.99, "Blended targets above this count as 1, others as 0; 0 leaves them as they are.",
-        needs=CLASSES | one("loss", "bce"), source="timm, BinaryCrossEntropy", first_sweep=(0.0, 0.2))
+        needs=CLASSES | one("loss", "bce"), source="timm, BinaryCrossEntropy",
+        hint="Beside MixUp, CutMix or label smoothing: nothing else blends targets.", first_sweep=(0.0, 0.2))
     focal_gamma: float = real(
         2.0, 0.0, 10.0, "How much the focal loss turns away from what is already right.",
         needs=one("loss", "focal"), source="arXiv 1708.02002",
-        hint="0 is cross-entropy; the paper's alpha is `class_weights: balanced`.", first_sweep=(0.5, 5.0))
+        hint="0 is cross-entropy.", first_sweep=(0.5, 5.0))
+    focal_alpha: float = real(
+        0.0, 0.0, 1.0,
+        "Weight of the focal loss in all classes but the first one, which has 1 - alpha; 0 is off.",
+        needs=CLASSES | one("loss", "focal"), source="arXiv 1708.02002",
+        hint="0.25 with a gamma of 2, where the first class is the background.", first_sweep=(0.25, 0.75))
     huber_delta: float = real(
         1.0, 1e-6, 1e6, "Error from which the Huber loss is linear, in scaled units of the target.",
         needs=one("loss", "huber"), log=True, source="Huber 1964", first_sweep=(0.1, 2.0))
     quantile: float = real(
         0.5, 0.001, 0.999, "Which quantile of the target the quantile loss asks for.",
-        needs=one("loss", "quantile"), source="Koenker and Bassett 1978")
+        needs=one("loss", "quantile"), source="Koenker and Bassett 1978", unswept=ASKED)
     label_smoothing: float = real(
         0.0, 0.0, 0.9, "Share of the target that is spread evenly over all classes.",
         unit="probability", needs=DISCRETE | one("loss", "cross_entropy", "bce", "focal"), impact="Low",
@@ -91,20 +109,23 @@ class Training:
     lr: float | str = real(
         1e-3, 1e-8, 100.0, "Learning rate at its peak; auto runs a range test first.",
         defaults=(
-            (one("optimizer", "sgd"), 0.1), (one("optimizer", "lamb", "adagrad", "rprop"), 1e-2),
+            (NUMBERS | one("optimizer", "sgd"), 1e-2), (one("optimizer", "sgd"), 0.1),
+            (one("optimizer", "lamb", "adagrad", "rprop"), 1e-2),
             (one("optimizer", "lion"), 3e-4), (one("optimizer", "adadelta"), 1.0),
-            (one("optimizer", "muon"), 2e-2)),
+            (one("optimizer", "muon"), 2e-2), (FEW, 3e-3)),
         words=("auto",), log=True, impact="High", source="arXiv 1206.5533; range test: 1506.01186",
         hint="0.001 does in most cases. Look for the order of magnitude first, on a "
         "part of the data, then narrow around the best.",
         first_sweep=(1e-5, 1e-1))
     lr_scaling: str = choice(
-        "none", ("none", "linear", "sqrt"), "How the learning rate grows with the batch beyond `base_batch`.",
+        "none", ("none", "linear", "sqrt"),
+        "How the learning rate grows with the batch beyond `base_batch`; at that size nothing changes.",
         source="linear: arXiv 1706.02677; sqrt: 1404.5997", hint="linear for sgd, sqrt for the Adam family.",
         first_sweep=("none", "sqrt"))
     base_batch: int = integer(
         32, 1, 1_048_576, "Batch size for which `lr` is meant.",
-        unit="rows", needs=one("lr_scaling", "linear", "sqrt"), log=True, source="arXiv 1706.02677")
+        unit="rows", needs=one("lr_scaling", "linear", "sqrt"), log=True, source="arXiv 1706.02677",
+        unswept="`lr` says the same")
     momentum: float = real(
         0.9, 0.0, 0.9999, "Share of its last step that the optimizer carries over into the next.",
         defaults=((one("optimizer", "rmsprop"), 0.0), (one("optimizer", "muon"), 0.95)),
@@ -137,7 +158,7 @@ class Training:
         needs=LIBRARY, source="arXiv 1801.06146; 2106.08254", first_sweep=(0.5, 1.0))
     schedule: str = choice(
         "cosine", ("constant", "cosine", "linear", "step", "plateau", "inverse", "exponential"),
-        "How the learning rate goes on after the warm-up.",
+        "How the learning rate goes on after the warm-up; plateau leaves it as it is in a first stage.",
         needs=DECAYS, impact="Medium", source="cosine: arXiv 1608.03983; inverse: Robbins and Monro 1951",
         hint="cosine after a linear warm-up; step where the best number of epochs is not known.",
         first_sweep=("constant", "cosine", "step"))
@@ -151,14 +172,16 @@ class Training:
         first_sweep=(0.0, 0.1))
     step_every: int = integer(
         10, 1, 100_000, "Epochs from one drop of the learning rate to the next.",
-        unit="epochs", needs=STEPS, source="torch, StepLR", first_sweep=(3, 20), horizon="epoch")
+        unit="epochs", needs=STEPS | lasting("step_every", 1), source="torch, StepLR",
+        first_sweep=(3, 20), horizon="epoch")
     step_factor: float = real(
         0.1, 1e-6, 1.0, "Factor of the learning rate at each drop.",
         needs=DROPS, log=True, source="torch, StepLR, ReduceLROnPlateau", first_sweep=(0.1, 0.5),
         horizon="epoch")
     plateau_patience: int = integer(
         3, 0, 10_000, "Epochs without a better validation loss before the learning rate drops.",
-        unit="epochs", needs=PLATEAU, source="torch, ReduceLROnPlateau", first_sweep=(1, 10), horizon="epoch")
+        unit="epochs", needs=PLATEAU | lasting("plateau_patience", 3),
+        source="torch, ReduceLROnPlateau", first_sweep=(1, 10), horizon="epoch")
     lr_decay: float = real(
         0.05, 0.0, 100.0,
         "Speed of the decay, e: 1 / (1 + e t) of `inverse`, exp(-e t) of `exponential`, t in epochs.",
@@ -180,7 +203,7 @@ class Regularisation:
         "Pull of the weights towards zero at each step; decoupled from the gradient where the rule is.",
         defaults=(
             (one("optimizer", "sgd", "muon"), 5e-4),
-            (one("optimizer", *ADAMS, "rmsprop", "adagrad", "adadelta"), 0.0)),
+            (one("optimizer", *ADAMS, "rmsprop", "adagrad", "adadelta"), 0.0), (FEW, 1.0)),
         needs=DECAYS, log=True, impact="Low", source="arXiv 1711.05101", first_sweep=(1e-5, 1.0))
     decay_bias_norm: bool = switch(
         False, "Let weight decay pull at biases and norms, too.",
@@ -206,12 +229,13 @@ class Regularisation:
     patience: int = integer(
         0, 0, 100_000,
         "Epochs without a better objective (without one: val_loss) before training stops; 0 is off.",
-        unit="epochs", impact="Low", source="Prechelt 1998", first_sweep=(3, 16),
+        unit="epochs", needs=lasting("patience", 2), impact="Low", source="Prechelt 1998",
+        first_sweep=(3, 16),
         hint="Seldom needed: a schedule over fewer epochs does as well.", horizon="stop")
     min_delta: float = real(
         0.0, 0.0, 1e9, "Least change that counts as better.",
-        needs=more("patience"), source="Prechelt 1998", horizon="stop")
+        needs=more("patience"), log=True, source="Prechelt 1998", first_sweep=(1e-4, 1e-2), horizon="stop")
     restore_best: bool = switch(
         False, "End with the weights of the best epoch instead of the last one's.",
-        source="Prechelt 1998", horizon="evaluation")
+        source="Prechelt 1998", first_sweep=(False, True), horizon="evaluation")
 # fmt: on

@@ -1,22 +1,30 @@
 """Options in words, as messages, the page and the command say them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from hypersweep_trainer.options.option import TASKS, Above, Allowed, Given, Needs, Option, shown
+from hypersweep_trainer.options.option import TASKS, Above, Allowed, AtLeast, Given, Needs, Option, shown
+from hypersweep_trainer.options.table import OPTIONS
 
-NOUNS = {"origin": "data", "categories": "data", "gaps": "data", "architecture": "model"}
+NOUNS = {
+    **dict.fromkeys(("origin", "store", "categories", "numbers", "gaps", "length", "reading"), "data"),
+    "architecture": "model",
+}
 FACTS: Mapping[str, Mapping[Any, str]] = {  # what facts say that no option spells
-    "origin": {"file": "from files", "synthetic": "that is generated"},
+    "origin": {"file": "from files", "import": "by import path", "synthetic": "that is generated"},
+    "reading": {"single": "in files of one image each or by import path"},
     "categories": {"some": "with categories"},
+    "numbers": {"some": "with columns of numbers"},
     "gaps": {"some": "with empty cells"},
+    "length": {"free": "whose rows can be of any length"},
+    "store": {"s3": "from s3://"},
     "architecture": {"timm": "timm:NAME", "import": "module:attribute"},
 }
 SHOWS = {  # what horizons say
     "step": "from the first step on",
     "epoch": "after an epoch or more",
     "evaluation": "in what is measured, not in how it learns",
-    "stop": "in when training ends",
+    "stop": "in how long it trains",
     "speed": "in speed, memory or files; results stay the same but for last digits",
 }
 BOOLEANS = ("on", "off", "yes", "no", "true", "false")  # words that some readers of YAML take for no words
@@ -30,12 +38,21 @@ def either(words: Iterable[str]) -> str:
 
 def needed(name: str, allowed: Allowed) -> str:
     """One need: `optimizer sgd or muon`, `momentum above 0`, `data from files`."""
-    if isinstance(allowed, Above | Given):
+    if isinstance(allowed, Above | AtLeast | Given):
         return f"{NOUNS.get(name, name)} {allowed}"
     if name == "residual":
         allowed = ("on",)  # auto is what networks have that are not ours
+    if left_out := _left_out(name, allowed):
+        return f"{name} other than {left_out}"
     known = FACTS.get(name, {})
     return f"{NOUNS.get(name, name)} {either(known.get(value) or shown(value) for value in allowed)}"
+
+
+def _left_out(name: str, allowed: Collection[Any]) -> str:
+    """The one value of a choice that several allowed ones leave out; nothing where it is not one."""
+    option = OPTIONS.get(name)
+    others = [value for value in option.values if value not in allowed] if option and len(allowed) > 1 else []
+    return str(others[0]) if len(others) == 1 else ""
 
 
 def all_needed(needs: Needs) -> str:
@@ -74,8 +91,7 @@ def described(option: Option) -> Iterator[tuple[str, str]]:
         yield "Single values", "; ".join(_value_needs(option))
     if option.hint:
         yield "Hint", option.hint
-    if option.first_sweep:
-        yield "First sweep", parameter(option)
+    yield "First sweep", f"none: {option.unswept}" if option.unswept else parameter(option)
     yield "Shows", SHOWS[option.horizon]
     if option.impact:
         yield "Impact", option.impact

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from hypersweep_trainer.data import text
 from hypersweep_trainer.data.encode import Encoder
-from hypersweep_trainer.data.raw import DataError, Raw, Resident, Rows
-from hypersweep_trainer.data.stream import Finished, Held, Images, Streamed
+from hypersweep_trainer.data.image import held
+from hypersweep_trainer.data.raw import DataError, Raw, Resident, Rows, Tokens
+from hypersweep_trainer.data.reader import Reader
+from hypersweep_trainer.data.stream import Held, Streamed, pair
 from hypersweep_trainer.data.text import Windows
 from hypersweep_trainer.data.view import View, decoded, evaluation
 from hypersweep_trainer.saved import Model
@@ -39,28 +41,29 @@ def _table(model: Model, raw: Raw, chosen: Places) -> Rows:
 
 def _images(model: Model, raw: Raw, chosen: Places) -> Rows:
     view = evaluation(model.encoding, model.device)
-    y = None if model.form.target == "reconstruction" else _targets(model, raw, chosen)
+    y = [] if model.form.target == "reconstruction" else [Held(_targets(model, raw, chosen).cpu())]
     if raw.pixels is None:
-        return Finished(_files(model, raw, chosen, view), y, view.finish)
+        rows = Streamed([_files(model, raw, chosen, view), *y], pair(view.finish), model.device)
+        rows.hint(torch.arange(len(rows)))
+        return rows
     channels = model.form.shape[0]
     if raw.pixels.shape[1] != channels:
         raise DataError(
             f"images must have as many channels as the model's, {channels}, but have {raw.pixels.shape[1]}"
         )
-    return Finished(Held(torch.from_numpy(raw.pixels[chosen]).to(model.device)), y, view)
+    images = held(raw.pixels, chosen, model.options.loader_workers)
+    return Streamed([images, *y], pair(view), model.device)
 
 
-def _files(model: Model, raw: Raw, chosen: Places, view: View) -> Images:
+def _files(model: Model, raw: Raw, chosen: Places, view: View) -> Reader:
     assert raw.files is not None
     files, channels = [raw.files[row] for row in chosen], model.form.shape[0]
-    images = Streamed(
-        len(files),
+    return Reader(
         lambda row: decoded(files[row], channels, view.frame),
-        model.device,
+        (len(files), channels, *view.frame.size),
+        torch.uint8,
         model.options.loader_workers,
     )
-    images.hint(torch.arange(len(files)))
-    return images
 
 
 def _targets(model: Model, raw: Raw, chosen: Places) -> Tensor:
@@ -84,13 +87,13 @@ def _tokens(model: Model, raw: Raw, chosen: Places) -> Rows:
         raise DataError(f"rows must hold {wanted} tokens, as in training, but hold {found.shape[1]}")
     if model.form.target == "tokens":
         return Windows(tokens.flatten(), torch.arange(len(found), device=model.device) * wanted, context)
-    return Resident(tokens, _targets(model, raw, chosen))
+    return Resident(tokens.long(), _targets(model, raw, chosen))
 
 
-def _encoded(model: Model, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+def _encoded(model: Model, tokens: Tokens) -> Tokens:
     """Tokens as the network knows them; a stream of characters comes as their code points."""
     if tokens.ndim == 1 and model.encoding["tokenizer"] == "chars":
-        return np.array(text.encode("".join(map(chr, tokens)), model.encoding), np.int64)
+        return text.numbered(tokens, model.encoding)
     last = model.form.vocabulary - 1
     strange = tokens[(tokens < 0) | (tokens > last)]
     if len(strange):

@@ -22,6 +22,7 @@ ROWS = (
         (
             "trainer/test_mix.py::test_the_shares_of_mixup_follow_a_beta_distribution",
             "trainer/test_mix.py::test_mixup_blends_each_row_with_its_partner_and_targets_by_the_same_share",
+            "trainer/test_mix.py::test_mixup_of_a_given_share_is_torchvisions",
             "trainer/test_mix.py::test_mixed_targets_sum_to_one",
             "trainer/test_mix.py::test_mixing_leaves_the_mean_of_a_batch_as_it_is",
             "trainer/test_mix.py::test_without_alpha_nothing_is_mixed",
@@ -33,6 +34,7 @@ ROWS = (
         (
             "trainer/test_mix.py::test_cutmix_takes_one_rectangle_whose_area_is_the_weight_of_the_partner",
             "trainer/test_mix.py::test_the_rectangle_of_cutmix_has_the_ratio_of_the_images_sides",
+            "trainer/test_mix.py::test_cutmix_of_a_given_share_and_place_is_torchvisions",
             "trainer/test_mix.py::test_the_weights_of_cutmix_are_distributed_as_torchvisions",
             "trainer/test_mix.py::test_each_pair_undergoes_mixup_or_cutmix_with_equal_probability",
             "trainer/test_mix.py::test_cutmix_of_a_table_swaps_columns_and_weighs_their_share",
