@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 
 from hypersweep import cli, s3
 from hypersweep.contract import BEST
@@ -57,6 +58,8 @@ def digits(tmp_path: Path) -> Path:
 def sweep(tmp_path: Path) -> Path:
     """The folder of a sweep that names the model of a trial as its best."""
     root = tmp_path / "runs" / "digits"
+    (root / "journal").mkdir(parents=True)
+    (root / "journal/000000.jsonl").write_text("{}\n")
     a_model(root / "trials/00001/attempts/0")
     (root / "model").mkdir()
     (root / BEST).write_text(json.dumps({"trial": 1, "attempt": 0, "prefix": PREFIX, "metrics": {}}))
@@ -86,11 +89,31 @@ def test_a_sweep_leaves_a_model_that_predicts_is_measured_and_exported(
 
 
 def test_a_sweeps_folder_and_its_models_say_the_same(say: Say, sweep: Path, digits: Path) -> None:
-    places = (sweep, f"{sweep}/", sweep / PREFIX, sweep.as_uri())
+    trial = sweep / "trials/00001"
+    a_model(trial / "attempts/10")
+    (trial / "attempts/11").mkdir()
+    shutil.copytree(sweep / PREFIX, trial / "attempts/10/model", dirs_exist_ok=True)
+    models = (sweep / "model", sweep / BEST, sweep / PREFIX, f"{sweep / PREFIX}/weights.safetensors")
+    above = (trial, trial / "attempts/0", sweep.parent, sweep.parent.parent)
+    places = (sweep, f"{sweep}/", sweep.as_uri(), *models, *above)
     said = [say("predict", place, digits).stdout for place in places]
 
     assert said[0].startswith("prediction,p_0,p_1,")
     assert {said[0]} == set(said)
+
+
+def test_a_sweep_that_ran_here_can_be_named(
+    say: Say, sweep: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sweep.parent.parent)
+    expected = say("predict", "runs/digits", digits).stdout
+
+    assert expected == say("predict", "sweep://digits/best", digits).stdout
+    assert 0 == say("export", "sweep://digits/best", "digits.pt2").exit_code
+    none = say("evaluate", "sweep://others/best").stderr
+    assert "Error: sweep://others/best: sweep others must have run here, but runs/others holds none\n" == none
+    for form in ("sweep://digits", "sweep://digits/last", "sweep:///best", "sweep://../best"):
+        assert f"Error: {form}: must have the form sweep://NAME/best\n" == say("evaluate", form).stderr
 
 
 def test_a_model_can_lie_in_a_bucket(
@@ -103,7 +126,9 @@ def test_a_model_can_lie_in_a_bucket(
     expected = say("predict", sweep, digits).stdout
 
     assert expected == say("predict", "s3://sweeps/team", digits).stdout
-    assert expected == say("predict", f"s3://sweeps/team/{PREFIX}", digits).stdout
+    for place in (PREFIX, "model", "trials/00001", "trials/00001/attempts/0"):
+        assert expected == say("predict", f"s3://sweeps/team/{place}", digits).stdout
+    assert expected == say("predict", "s3://sweeps", digits).stdout
     s3.connect.cache_clear()
 
 
@@ -115,6 +140,21 @@ def test_a_text_is_summed_up_beside_its_windows(say: Say, tmp_path: Path) -> Non
     assert "" == said.stdout
     assert said.stderr.startswith("in all 1349 tokens: ")
     assert (tmp_path / "nats.csv").read_text().startswith("window,tokens,nats_per_token,perplexity\n1,16,")
+
+
+def test_rows_may_be_piped(say: Say, tmp_path: Path) -> None:
+    kept = a_model(tmp_path, data="iris")
+    names = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)", "species"]
+    rows = [
+        [*map(str, x), load_iris().target_names[y]] for x, y in zip(*load_iris(return_X_y=True), strict=True)
+    ]
+    text = "\n".join(map(",".join, [names, *rows])) + "\n"
+    (tmp_path / "iris.csv").write_text(text)
+    piped = CliRunner().invoke(cli.main, ["predict", str(kept.folder), "-"], input=text)
+    measured = CliRunner().invoke(cli.main, ["evaluate", str(kept.folder), "--data", "-"], input=text)
+
+    assert say("predict", kept.folder, tmp_path / "iris.csv").stdout == piped.stdout
+    assert measured.stdout.startswith("stdin: 150 rows\n")
 
 
 def test_a_measure_is_a_table_that_fits_a_terminal(say: Say, sweep: Path, digits: Path) -> None:
@@ -141,7 +181,8 @@ def test_help_fits_a_terminal(command: str, say: Say) -> None:
     [
         (
             ("predict", "nowhere", "{digits}"),
-            "nowhere: must hold a model (weights.safetensors and model.json",
+            "nowhere: must be a model (model.json), a sweep with a best one (model/best.json), a trial or an "
+            "attempt, or a folder with one sweep below it, but there is none of these",
         ),
         (("predict", "ftp://x/y", "{digits}"), "`s3://bucket/prefix` or `file:///folder` must hold, but got"),
         (("predict", "{sweep}", "none.npz"), "none.npz: must be a file or folder, but there is none"),
@@ -162,16 +203,35 @@ def test_what_cannot_be_used_is_told_in_a_sentence_with_status_2(
 
 
 def test_a_sweep_that_has_no_best_model_yet_is_told(say: Say, sweep: Path, digits: Path) -> None:
-    (sweep / "journal").mkdir()
-    (sweep / "journal/000000.jsonl").write_text("{}\n")
     (sweep / BEST).write_text("{}")
     spoilt = say("predict", sweep, digits)
     (sweep / BEST).unlink()
     early = say("predict", sweep, digits)
 
     assert (2, 2) == (spoilt.exit_code, early.exit_code)
+    assert spoilt.stderr.startswith("Error: file:///")
     assert "best.json cannot be read: `prefix` must name the model of a trial" in spoilt.stderr
     assert f"{sweep}: this sweep has no best model: it did not succeed yet, or saves none" in early.stderr
+
+
+def test_a_trial_that_left_no_model_is_told(say: Say, sweep: Path, digits: Path) -> None:
+    trial = sweep / "trials/00002"
+    (trial / "attempts/0").mkdir(parents=True)
+    (trial / "attempts/0/result.json").write_text("{}")
+
+    attempt, whole = (say("predict", place, digits).stderr for place in (trial / "attempts/0", trial))
+    assert f"{trial}/attempts/0: this attempt left no model: it has not ended well (yet)" in attempt
+    assert f"{trial}: no attempt of this trial left a model: none has ended well (yet)" in whole
+
+
+def test_of_several_sweeps_one_must_be_named(say: Say, sweep: Path, digits: Path) -> None:
+    for number in range(6):
+        shutil.copytree(sweep, sweep.parent / "ns" / f"other-{number}")
+    said = say("predict", sweep.parent, digits)
+
+    assert 2 == said.exit_code
+    names = ", ".join(["digits", *(f"ns/other-{number}" for number in range(4))])
+    assert f"Error: {sweep.parent}: one sweep must lie there, but these do: {names}, …\n" == said.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from hypersweep import evidence
-from hypersweep.contract import journal_key
-from hypersweep.store import StoreError, StoreRefused, open_store
+from hypersweep.store import StoreError, StoreRefused
+from hypersweep.trained import located
 from hypersweep.usage import Unusable, need
 
 TRAINER = "hypersweep_trainer"  # by name: it imports torch, which no other command needs
@@ -25,12 +24,12 @@ TRAINER = "hypersweep_trainer"  # by name: it imports torch, which no other comm
 def predict(model: str, rows: str, output: str | None) -> None:
     """Predict rows with a trained model.
 
-    MODEL is the folder or s3:// URL of a sweep, whose best model counts, or of one model. ROWS is a .csv or
-    .parquet file with the columns of training, an .npz file with an array x, an image or a folder of them,
-    or a .txt file.
+    MODEL is the folder or s3:// URL of a sweep, whose best model counts, of a trial or of one model; or
+    sweep://NAME/best. ROWS is a .csv or .parquet file with the columns of training, an .npz file with an
+    array x, an image or a folder of them, or a .txt file; - is stdin, which holds CSV or text.
     """
     with _trainer("predict") as trainer:
-        words = trainer.run(_located(model), rows, output)
+        words = trainer.run(located(model), rows, output)
     if words:
         click.echo(words, err=True)
 
@@ -42,11 +41,12 @@ def predict(model: str, rows: str, output: str | None) -> None:
 def evaluate(model: str, data: str | None, as_json: bool) -> None:
     """Measure a trained model on rows that it never saw.
 
-    MODEL is the folder or s3:// URL of a sweep, whose best model counts, or of one model. Every look at the
-    test split makes it a little less of a test: choose by validation, then look once.
+    MODEL is the folder or s3:// URL of a sweep, whose best model counts, of a trial or of one model; or
+    sweep://NAME/best. Every look at the test split makes it a little less of a test: choose by validation,
+    then look once.
     """
     with _trainer("evaluate") as trainer:
-        found = trainer.run(_located(model), data)
+        found = trainer.run(located(model), data)
     click.echo(_document(found) if as_json else _table(found))
 
 
@@ -56,13 +56,14 @@ def evaluate(model: str, data: str | None, as_json: bool) -> None:
 def export(model: str, out: str) -> None:
     """Export the network of a trained model as a program.
 
-    MODEL is the folder or s3:// URL of a sweep, whose best model counts, or of one model. OUT ends in .pt2
-    (torch.export) or .onnx; OUT.json beside it says how rows become the network's input.
+    MODEL is the folder or s3:// URL of a sweep, whose best model counts, of a trial or of one model; or
+    sweep://NAME/best. OUT ends in .pt2 (torch.export) or .onnx; OUT.json beside it says how rows become the
+    network's input.
     """
     if out.endswith(".onnx"):
         need("hypersweep[onnx]", "onnx", "onnxscript")
     with _trainer("export") as trainer:
-        files = trainer.run(_located(model), out)
+        files = trainer.run(located(model), out)
     click.echo("\n".join(files))
 
 
@@ -78,15 +79,6 @@ def _trainer(module: str) -> Iterator[Any]:
         raise Unusable(str(error)) from error
     except StoreError as error:
         raise click.ClickException(str(error)) from error
-
-
-def _located(place: str) -> str:
-    """The URL of the model that a sweep at a place names as its best; the place itself where none does."""
-    store = open_store(place)
-    found = evidence.best_model(store)
-    if found is None and store.read(journal_key(0), 1) is not None:
-        raise ValueError(f"{place}: this sweep has no best model: it did not succeed yet, or saves none")
-    return found or place
 
 
 def _table(found: Any) -> str:

@@ -43,6 +43,20 @@ def test_parameters_replace_fixed_options_and_a_stage_s_epochs_replace_both() ->
     assert (Goal("val_loss", False, "best"),) == config.goals
 
 
+def test_rungs_are_epochs_in_ascending_order() -> None:
+    assert (1, 3, 9) == Config.read({"HYPERSWEEP_RUNGS": "[1, 3, 9]"}).rungs
+    assert () == Config.read({"HYPERSWEEP_RUNGS": ""}).rungs
+
+
+@pytest.mark.parametrize("found", ["[3, 1]", "[1, 1]", "[0]", "[1.5]", "[true]", "3", "{}", "1,3", '["1"]'])
+def test_what_are_no_rungs_is_refused_in_one_sentence(found: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Config.read({"HYPERSWEEP_RUNGS": found})
+
+    must = "must be a list of epochs, whole numbers above 0 in ascending order"
+    assert f"HYPERSWEEP_RUNGS: {must}, but is {found!r}" == str(refused.value)
+
+
 @pytest.mark.parametrize("at", ["first", "mean", "mean:0", "mean:x"])
 def test_an_unknown_reading_of_an_objective_is_refused(at: str) -> None:
     objectives = f'[{{"metric": "val_loss", "goal": "minimize", "at": "{at}"}}]'

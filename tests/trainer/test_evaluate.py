@@ -24,7 +24,9 @@ def told(kept: Kept) -> dict[str, float]:
     form = kept.data.form
     objective = loss.build(kept.config.options, form, kept.data.frequencies)
     wanted = ON_REQUEST.get(form.target, ())
-    found = metric.evaluate(kept.network, kept.data.test, kept.data, Alone(CPU), "test", objective, wanted)
+    found = metric.evaluate(
+        kept.network, kept.data.test, form, kept.data.scaling, Alone(CPU), "test", objective, wanted
+    )
     return {name.removeprefix("test_"): value for name, value in found.values.items()}
 
 
@@ -163,6 +165,16 @@ def test_labels_that_the_model_cannot_be_measured_by_are_told(
 
     with pytest.raises(DataError, match=sentence):
         evaluate.run(str(kept.folder), str(tmp_path / "held.npz"))
+
+
+def test_one_row_tells_no_error_of_sampling(tmp_path: Path) -> None:
+    kept = a_model(tmp_path, data="diabetes")
+    np.savez(tmp_path / "one.npz", x=np.zeros((1, 10)), y=[150.0])
+    np.savez(tmp_path / "two.npz", x=np.zeros((2, 10)), y=[150.0, 90.0])
+    one, two = (evaluate.run(str(kept.folder), str(tmp_path / name)) for name in ("one.npz", "two.npz"))
+
+    assert {None} == {error for _, error in one.metrics.values()}
+    assert two.metrics["mae"][1] is not None
 
 
 def test_a_text_shorter_than_a_row_has_nothing_to_measure(tmp_path: Path) -> None:

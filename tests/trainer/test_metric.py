@@ -68,7 +68,7 @@ def measure(
     usual = "cross_entropy" if target in ("classification", "tokens") else "mse"
     chosen = loss.build(Options(**{"loss": usual, **options}), data.form, ())
     ranks = Alone(torch.device("cpu"))
-    return metric.evaluate(Same(), Resident(output, y), data, ranks, "val", chosen, wanted)
+    return metric.evaluate(Same(), Resident(output, y), data.form, data.scaling, ranks, "val", chosen, wanted)
 
 
 def scores(rows: int, count: int, seed: int = 0, *, ties: bool = False) -> tuple[Tensor, Tensor]:
@@ -267,7 +267,14 @@ def test_a_metric_of_another_part_is_asked_for_by_any_name() -> None:
     data = some_data("classification", 4)
     chosen = loss.build(Options(), data.form, ())
     test = metric.evaluate(
-        Same(), Resident(*scores(20, 4)), data, Alone(torch.device("cpu")), "test", chosen, ["val_auroc"]
+        Same(),
+        Resident(*scores(20, 4)),
+        data.form,
+        data.scaling,
+        Alone(torch.device("cpu")),
+        "test",
+        chosen,
+        ["val_auroc"],
     )
     assert {name.replace("val", "test"): value for name, value in found.items()} == test.values
 
@@ -280,7 +287,9 @@ def test_two_ranks_count_every_row_once(rows: int) -> None:
     first, second = Half(0), Half(1)
 
     def run(ranks: Half) -> metric.Measured:
-        return metric.evaluate(Same(), Resident(output, y), data, ranks, "val", chosen, ALL)
+        return metric.evaluate(
+            Same(), Resident(output, y), data.form, data.scaling, ranks, "val", chosen, ALL
+        )
 
     run(first), run(second)
     first.others, second.others = second.own, first.own
@@ -304,7 +313,8 @@ def test_large_parts_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     found = metric.evaluate(
         Watched(),
         Resident(output, y),
-        data,
+        data.form,
+        data.scaling,
         Alone(torch.device("cpu")),
         "val",
         loss.build(Options(), data.form, ()),
@@ -323,7 +333,8 @@ def test_evaluation_leaves_the_network_as_it_was() -> None:
     rows = Resident(torch.randn(50, 4), torch.zeros(50, dtype=torch.int64))
     chosen = loss.build(Options(), data.form, ())
     found = [
-        metric.evaluate(network, rows, data, Alone(torch.device("cpu")), "val", chosen) for _ in range(2)
+        metric.evaluate(network, rows, data.form, data.scaling, Alone(torch.device("cpu")), "val", chosen)
+        for _ in range(2)
     ]
 
     assert found[0] == found[1]  # without dropout

@@ -126,7 +126,9 @@ def test_numbers_are_predicted_in_their_original_units(options: dict[str, Any], 
 
     val = kept.places("val", y)
     objective = loss.build(kept.config.options, kept.data.form, ())
-    told = metric.evaluate(kept.network, kept.data.val, kept.data, Alone(CPU), "val", objective).values
+    told = metric.evaluate(
+        kept.network, kept.data.val, kept.data.form, kept.data.scaling, Alone(CPU), "val", objective
+    ).values
     # training sees the target as float32
     assert pytest.approx(told["val_rmse"], rel=1e-6) == float(np.sqrt(np.mean((found[val] - y[val]) ** 2)))
     assert close(kept.data.scaling.undo(kept.outputs(kept.data.val).squeeze(1)) / 100, found[val] / 100)
@@ -197,7 +199,9 @@ def test_a_text_is_predicted_token_by_token_in_windows(tmp_path: Path) -> None:
     found = predicted(kept, new)
 
     objective = loss.build(kept.config.options, kept.data.form, ())
-    told = metric.evaluate(kept.network, kept.data.val, kept.data, Alone(CPU), "val", objective).values
+    told = metric.evaluate(
+        kept.network, kept.data.val, kept.data.form, kept.data.scaling, Alone(CPU), "val", objective
+    ).values
     _, y = kept.data.val.take(torch.arange(count))
     nats = functional.cross_entropy(kept.outputs(kept.data.val).transpose(1, 2), y, reduction="none")
     assert close(nats.mean(1), found.columns["nats_per_token"])
@@ -309,6 +313,40 @@ def test_rows_that_do_not_fit_the_model_are_told(name: str, sentence: str, tmp_p
 
     with pytest.raises(DataError, match=sentence):
         predicted(kept, tmp_path / name)
+
+
+def piped(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def test_a_table_or_a_text_may_come_from_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, tale = write(tmp_path / "table.csv", NAMES, customers()), tmp_path / "tale.txt"
+    tale.write_text(TALE * 30)
+    for kept, rows in (
+        (a_model(tmp_path / "table", data=str(table)), table),
+        (a_model(tmp_path / "text", data=str(tale), context=16), tale),
+    ):
+        predict.run(str(kept.folder), str(rows), None)
+        expected = capsys.readouterr().out
+        piped(rows.read_text(), monkeypatch)
+        predict.run(str(kept.folder), "-", None)
+
+        assert expected == capsys.readouterr().out
+    piped("age,colour\n1,red\n", monkeypatch)
+    with pytest.raises(DataError, match=r"^stdin: must hold the columns of .*, but has no income, code$"):
+        predict.run(str(tmp_path / "table/model"), "-", None)
+    with pytest.raises(DataError, match=r"^stdin: a model of images takes .*, and none of them from stdin$"):
+        predict.run(str(a_model(tmp_path / "digits").folder), "-", None)
+
+
+def test_what_is_wrong_with_a_cell_is_told_with_its_file(tmp_path: Path) -> None:
+    kept = a_model(tmp_path, data=str(write(tmp_path / "table.csv", NAMES, customers())))
+    new = write(tmp_path / "new.csv", NAMES[:4], [(30, 5000, "red", 1), (30, "lots", "red", 1)])
+
+    with pytest.raises(DataError, match=r"^.*/new\.csv: column income: row 2 is 'lots', but the model"):
+        predict.run(str(kept.folder), str(new), None)
 
 
 def test_an_array_has_the_models_channels_and_no_names_of_categories(tmp_path: Path) -> None:

@@ -110,7 +110,13 @@ def test_a_trial_leaves_the_model_that_its_last_metrics_are_of(
 
     data = load(Config.read(an_environment(tmp_path, options)), CPU)
     found = metric.evaluate(
-        model.network, data.val, data, Alone(CPU), "val", loss.build(model.options, model.form, ())
+        model.network,
+        data.val,
+        data.form,
+        data.scaling,
+        Alone(CPU),
+        "val",
+        loss.build(model.options, model.form, ()),
     )
     told = left(tmp_path, "result.json")["metrics"]
     assert pytest.approx(found.values) == {name: told[name]["last"] for name in found.values}

@@ -88,6 +88,39 @@ def test_a_store_that_does_not_answer_never_stops_a_script(tmp_path: Path) -> No
     assert 0.5 == json.loads((tmp_path / "termination").read_text())["accuracy"]
 
 
+BEST = '[{"metric": "loss", "goal": "minimize", "at": "best"}]'
+LOSSES = """
+from hypersweep_trainer import report
+for epoch, loss in enumerate((3, 1, 2, 0.5), START):
+    report(epoch, accuracy=1 / loss)
+    report(epoch, loss=loss)
+"""
+
+
+@pytest.mark.parametrize(("attempt", "rungs"), [(0, {"1": 3, "3": 1}), (1, {"9": 3, "12": 0.5})])
+def test_a_script_tells_its_objective_at_each_rung_that_it_comes_by(
+    attempt: int, rungs: dict[str, float], tmp_path: Path
+) -> None:
+    code = LOSSES.replace("START", "9" if attempt else "1")
+    asked = {"HYPERSWEEP_RUNGS": "[1, 3, 9, 12]", "HYPERSWEEP_OBJECTIVES": BEST}
+    assert 0 == run(tmp_path, code, HYPERSWEEP_ATTEMPT=str(attempt), **asked).returncode
+
+    assert rungs == json.loads((tmp_path / "attempts/0/progress.json").read_text())["rungs"]
+
+
+def test_many_metrics_of_a_script_leave_room_for_its_objective(tmp_path: Path) -> None:
+    code = (
+        "from hypersweep_trainer import report; report(1, **{f'metric_{n}': n for n in range(500)}, loss=2)"
+    )
+    assert 0 == run(tmp_path, code, HYPERSWEEP_OBJECTIVES=BEST).returncode
+    progress = (tmp_path / "attempts/0/progress.json").read_bytes()
+    message = (tmp_path / "termination").read_bytes()
+
+    assert max(len(progress), len(message)) <= 4096
+    assert 2 == json.loads(progress)["metrics"]["loss"] == json.loads(message)["loss"]
+    assert len(json.loads(message)) > 100
+
+
 def test_reporting_outside_of_a_trial_does_nothing(tmp_path: Path) -> None:
     code = "from hypersweep_trainer import report; report(1, loss=2)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HYPERSWEEP_")}

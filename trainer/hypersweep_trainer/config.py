@@ -73,6 +73,7 @@ class Config:
     fraction: float = 1.0
     final: bool = False
     goals: tuple[Goal, ...] = ()
+    rungs: tuple[int, ...] = ()  # the epochs after which somebody may stop this trial
     attempt: int = 0
     pod: str = ""
     thorough: bool = False  # whether this trial runs all checks, for the whole sweep
@@ -99,7 +100,8 @@ class Config:
             seed=_integer(env, contract.ENV_SEED, 0),
             fraction=_fraction(env),
             final=env.get(contract.ENV_FINAL) == "1",
-            goals=_goals(env, fixed, parameters),
+            goals=_known(goals(env), {**fixed, **parameters}),
+            rungs=rungs(env),
             attempt=_integer(env, contract.ENV_ATTEMPT, 0),
             pod=env.get(contract.ENV_POD_UID) or secrets.token_hex(8),
             thorough=env.get(contract.ENV_CHECKS) == "all",
@@ -110,6 +112,11 @@ class Config:
             fixed=fixed,
             parameters=parameters,
         )
+
+    @property
+    def monitor(self) -> str:
+        """The metric by which this run is judged."""
+        return self.goals[0].metric if self.goals else "val_loss"
 
     @property
     def automatic(self) -> dict[str, Any]:
@@ -179,6 +186,20 @@ def _object(env: Mapping[str, str], name: str) -> dict[str, Any]:
     return value
 
 
+def rungs(env: Mapping[str, str]) -> tuple[int, ...]:
+    """The epochs at which somebody may stop the trial, ascending; raises ConfigError."""
+    name = contract.ENV_RUNGS
+    try:
+        found = json.loads(env.get(name) or "[]")
+    except ValueError:
+        found = None
+    whole = isinstance(found, list) and all(type(epoch) is int and epoch > 0 for epoch in found)
+    if not whole or found != sorted(set(found)):
+        must = "must be a list of epochs, whole numbers above 0 in ascending order"
+        raise ConfigError(f"{name}: {must}, but is {env[name]!r}")
+    return tuple(found)
+
+
 def _fraction(env: Mapping[str, str]) -> float:
     text = env.get(contract.ENV_DATA_FRACTION) or "1"
     try:
@@ -190,22 +211,28 @@ def _fraction(env: Mapping[str, str]) -> float:
     return fraction
 
 
-def _goals(
-    env: Mapping[str, str], fixed: Mapping[str, Any], parameters: Mapping[str, Any]
-) -> tuple[Goal, ...]:
-    name, known = contract.ENV_OBJECTIVES, metrics({**fixed, **parameters})
+def goals(env: Mapping[str, str]) -> tuple[Goal, ...]:
+    """What trials are compared by; raises ConfigError."""
+    name = contract.ENV_OBJECTIVES
     try:
         entries = json.loads(env.get(name) or "[]")
-        goals = tuple(
+        found = tuple(
             Goal(str(entry["metric"]), entry["goal"] == "maximize", str(entry.get("at") or "last"))
             for entry in entries
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ConfigError(f"{name}: must be a list of {{metric, goal, at}}, but is {env[name]!r}") from None
-    for goal in goals:
-        if goal.metric not in known:
-            raise ConfigError(f"{name}: the metric must be one of {', '.join(known)}, but is {goal.metric!r}")
+    for goal in found:
         kind, _, count = goal.at.partition(":")
         if goal.at not in ("last", "best") and not (kind == "mean" and count.isdecimal() and int(count)):
             raise ConfigError(f"{name}: `at` must be last, best or mean:k, but is {goal.at!r}")
-    return goals
+    return found
+
+
+def _known(found: tuple[Goal, ...], options: Mapping[str, Any]) -> tuple[Goal, ...]:
+    known = metrics(options) if found else ()
+    for goal in found:
+        if goal.metric not in known:
+            must = f"the metric must be one of {', '.join(known)}, but is {goal.metric!r}"
+            raise ConfigError(f"{contract.ENV_OBJECTIVES}: {must}")
+    return found

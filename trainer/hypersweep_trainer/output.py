@@ -1,23 +1,21 @@
 """What a trial leaves: lines, metric chunks, progress, log, environment, result; rank 0 alone writes."""
 
 import json
-import platform
 import sys
 import time
-from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from hypersweep import contract
 from hypersweep.store import Store
+from hypersweep_trainer import progress
 from hypersweep_trainer.config import Config
-from hypersweep_trainer.result import Outcome, document, failure, message
+from hypersweep_trainer.environment import software
+from hypersweep_trainer.result import Outcome, document, message, rungs
 from hypersweep_trainer.writer import Writer
 
 RHYTHM = 10.0  # seconds between two chunks of metrics, each with a progress document
-PACKAGES = ("hypersweep", "numpy", "pyarrow", "safetensors", "scikit-learn", "timm", "torchvision")
 TERMINATED = 128 + 15  # the status of a process that SIGTERM ended
 
 
@@ -29,6 +27,9 @@ class Output(Protocol):
 
     def describe(self, **facts: Any) -> None:
         """What the run stands on: device, data, ranks."""
+
+    def begin(self, config: Config, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
+        """What the run is asked for, the epochs that earlier attempts measured, and the step they came to."""
 
     def beat(self, step: int) -> None:
         """A sign of life between two rows."""
@@ -49,6 +50,9 @@ class Silence:
     def describe(self, **facts: Any) -> None:
         pass
 
+    def begin(self, config: Config, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
+        pass
+
     def beat(self, step: int) -> None:
         pass
 
@@ -58,7 +62,7 @@ class Silence:
     def note(self, key: str, document: Mapping[str, Any]) -> None:
         pass
 
-    def finish(self, outcome: Outcome) -> int:
+    def finish(self, outcome: Outcome, earlier: Callable[[], bool] = lambda: False) -> int:
         """The exit code; rank 0 knows whether anything was saved."""
         return contract.EXIT_DONE
 
@@ -75,39 +79,61 @@ class Report:
         self._rows: list[Mapping[str, Any]] = []  # not handed in yet
         self._chunks = 0
         self._due = time.monotonic() + RHYTHM
-        self._progress: dict[str, Any] = {}
+        self._config: Config | None = None  # of the run, once it has begun
+        self._resumed: int | None = None
+        self._epochs: list[Mapping[str, Any]] = []  # their rows, those of earlier attempts first
+        self._latest: dict[str, Any] = {}  # the row of all latest values
 
     def say(self, line: str) -> None:
         print(line, flush=True)
         self._lines.append(line)
 
     def describe(self, **facts: Any) -> None:
-        self._put(contract.ENVIRONMENT, json.dumps({**_software(), **facts}, indent=1))
+        self._put(contract.ENVIRONMENT, json.dumps({**software(), **facts}, indent=1))
+
+    def begin(self, config: Config, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
+        self._config, self._epochs, self._resumed = config, list(rows), resumed_from
+        self._latest = dict(rows[-1]) if rows else {}  # nothing of a first stage
+        if rows:
+            self._due = time.monotonic()
 
     def beat(self, step: int) -> None:
+        self._latest |= {"step": step, "time": time.time()}
         if time.monotonic() >= self._due:
-            self._progress = {**self._progress, "step": step, "time": time.time()}
             self._hand_in()
 
     def row(self, row: Mapping[str, Any]) -> None:
         self._rows.append(row)
-        self._progress = dict(row)
+        metrics = {**self._latest.get("metrics", {}), **row["metrics"]}
+        self._latest |= {**row, "metrics": metrics}
+        if row.get("epoch", 0) > len(self._epochs):  # the last one may come again, with the test split
+            self._epochs.append(row)
+            if self._config is not None and row["epoch"] in self._config.rungs:
+                self._due = time.monotonic()  # whoever decides at rungs waits for it
         if not self._chunks or time.monotonic() >= self._due:  # the first at once: other trials wait for it
             self._hand_in()
 
     def note(self, key: str, document: Mapping[str, Any]) -> None:
         self._put(key, json.dumps(document))
 
-    def finish(self, outcome: Outcome) -> int:
-        """Write what is left, the model, and the result last; the exit code."""
+    def finish(self, outcome: Outcome, earlier: Callable[[], bool] = lambda: False) -> int:
+        """Write what is left, the model, and the result last; the exit code.
+
+        `earlier` tells whether the store has a checkpoint, of however few steps, for a run that was stopped.
+        """
         if outcome.reason:
             self.say(outcome.reason)
         self._hand_in(last=True)
         self._put_log()
         if outcome.status == "stopped":
-            kept = self._writer.drain() and outcome.saved
-            self._leave(outcome.reason if kept else f"{outcome.reason}, and nothing could be saved")
-            return contract.EXIT_STOPPED if kept else TERMINATED
+            if self._writer.drain() and outcome.saved:
+                self._leave(outcome.reason)
+                return contract.EXIT_STOPPED
+            if earlier():
+                self._leave(f"{outcome.reason}, and the store has a checkpoint, if not of this step")
+                return contract.EXIT_STOPPED
+            self._leave(f"{outcome.reason}, and nothing could be saved")
+            return TERMINATED
         for name, data in outcome.model.items():
             self._put(f"{contract.MODEL}/{name}", data)
         self._put(contract.RESULT, json.dumps(document(outcome), indent=1))
@@ -124,7 +150,9 @@ class Report:
         self._hand_in(last=True)
         self._put_log()
         if config is not None:
-            self._put(contract.RESULT, json.dumps(failure(config, reason), indent=1))
+            run, step = self._config or config, self._latest.get("step", 0)
+            outcome = Outcome(run, "failed", step, self._epochs, reason, self._resumed)
+            self._put(contract.RESULT, json.dumps(document(outcome), indent=1))
         self._writer.drain(patience=5)
 
     def _hand_in(self, *, last: bool = False) -> None:
@@ -136,12 +164,18 @@ class Report:
             lines = "".join(json.dumps(row) + "\n" for row in self._rows)
             self._put(contract.metrics_key(self._chunks), lines)
             self._rows = []
-        if self._progress:
-            self._put(contract.PROGRESS, json.dumps(self._progress))
+        if self._latest:
+            self._put(contract.PROGRESS, self._progress())
         self._due = time.monotonic() + RHYTHM
 
+    def _progress(self) -> str:
+        if self._config is None:
+            return progress.document(self._latest, {})
+        return progress.document(self._latest, rungs(self._config, self._epochs), self._config.monitor)
+
     def _put_log(self) -> None:
-        self._put(contract.LOG, "".join(f"{line}\n" for line in self._lines)[-contract.LOG_LIMIT :])
+        log = "".join(f"{line}\n" for line in self._lines).encode()[-contract.LOG_LIMIT :]
+        self._put(contract.LOG, log.decode(errors="ignore"))
 
     def _put(self, key: str, content: str | bytes) -> None:
         store, data = self._store, content.encode() if isinstance(content, str) else content
@@ -155,25 +189,3 @@ class Report:
             self._termination_log.write_bytes(text.encode()[: contract.TERMINATION_LIMIT])
         except OSError as error:
             print(f"no termination message: {error}", file=sys.stderr)
-
-
-@cache
-def _software() -> dict[str, Any]:
-    """What reproduces a run besides its configuration."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "commit": _commit(Path.cwd()),
-    }
-
-
-def _commit(folder: Path) -> str | None:
-    """The git commit of a work tree, read without git."""
-    for root in (folder, *folder.parents):
-        head = root / ".git" / "HEAD"
-        if head.is_file():
-            kind, _, name = head.read_text().strip().partition(" ")
-            reference = root / ".git" / name
-            return kind if not name else reference.read_text().strip() if reference.is_file() else None
-    return None

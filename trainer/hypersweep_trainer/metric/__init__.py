@@ -1,22 +1,23 @@
 """What a part of the data says of a network: every row counts once, however many ranks share the work."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hypersweep_trainer.data import Data
 from hypersweep_trainer.data.raw import Rows
+from hypersweep_trainer.data.scaling import Scaling
 from hypersweep_trainer.form import Form
 from hypersweep_trainer.loss import Loss
 from hypersweep_trainer.metric.target import TARGETS, Column
 from hypersweep_trainer.options.facts import METRICS, ON_REQUEST
 from hypersweep_trainer.rank import Ranks
+from hypersweep_trainer.stop import Stopped
 
-__all__ = ["Measured", "evaluate"]
+__all__ = ["Measured", "evaluate", "evaluating"]
 
 ROWS = 4096  # of one batch
 NUMBERS = 1 << 24  # of one batch, in what goes into the network or comes out
@@ -38,22 +39,25 @@ class Measured:
 def evaluate(
     network: nn.Module,
     rows: Rows,
-    data: Data,
+    form: Form,
+    scaling: Scaling,
     ranks: Ranks,
     prefix: str,
     loss: Loss,
     wanted: Collection[str] = (),
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Measured:
     """The usual metrics of a part of the data, and those on request that `wanted` names for any part.
 
     They are called `{prefix}_loss` and so on. The loss is that of training, without smoothing, threshold,
     weights of classes or penalties. Numbers are in original units; probabilities are the softmax of the
-    outputs, whatever the loss. All ranks call it and get the same.
+    outputs, whatever the loss. All ranks call it and get the same. Raises Stopped on all of them once one
+    was asked to stop.
     """
-    columns, known = TARGETS[data.form.target](data, loss)
-    metrics = {name: known[name] for name in _names(data.form.target, wanted)}
+    columns, known = TARGETS[form.target](form, scaling, loss)
+    metrics = {name: known[name] for name in _names(form.target, wanted)}
     needed = {name: columns[name] for metric in metrics.values() for name in metric.columns}
-    found = _collected(network, rows, ranks, needed, size(data.form))
+    found = _collected(network, rows, ranks, needed, size(form), should_stop)
     estimates = {
         f"{prefix}_{name}": metric.of(*(found[column] for column in metric.columns))
         for name, metric in metrics.items()
@@ -81,19 +85,33 @@ def size(form: Form) -> int:
 
 
 def _collected(
-    network: nn.Module, rows: Rows, ranks: Ranks, columns: Mapping[str, Column], size: int
+    network: nn.Module,
+    rows: Rows,
+    ranks: Ranks,
+    columns: Mapping[str, Column],
+    size: int,
+    should_stop: Callable[[], bool],
 ) -> dict[str, Tensor]:
     """The columns of all rows, in float64 or int64; each rank computes its share of them."""
+
+    def asked() -> bool:
+        return ranks.asked(should_stop())
+
     widths = [column.width for column in columns.values()]
     parts = [torch.zeros(0, sum(widths), dtype=torch.float64, device=ranks.device)]
     mine = ranks.share(len(rows))
-    with _evaluating(network):
+    rows.hint(torch.arange(mine.start, mine.stop))
+    with evaluating(network):
         for start in range(mine.start, mine.stop, size):
-            batch = torch.arange(start, min(start + size, mine.stop), device=ranks.device)
+            if asked():
+                break
+            batch = torch.arange(start, min(start + size, mine.stop), device=rows.device)
             x, y = rows.take(batch)
             output = network(x).float()
             kept = [column.of(output, y).double().view(len(y), -1) for column in columns.values()]
             parts.append(torch.cat(kept, 1))
+    if ranks.meet(asked):
+        raise Stopped
     table = torch.split(ranks.collect(torch.cat(parts)), widths, 1)
     return {
         name: _read(values, column) for (name, column), values in zip(columns.items(), table, strict=True)
@@ -106,7 +124,7 @@ def _read(values: Tensor, column: Column) -> Tensor:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Without dropout, with running means; afterwards all is as before, also what was kept from training."""
     training = [module for module in network.modules() if module.training]
     network.eval()

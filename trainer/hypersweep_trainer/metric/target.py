@@ -7,7 +7,8 @@ from functools import partial
 from torch import Tensor
 from torch.nn import functional
 
-from hypersweep_trainer.data import Data
+from hypersweep_trainer.data.scaling import Scaling
+from hypersweep_trainer.form import Form
 from hypersweep_trainer.loss import Loss
 from hypersweep_trainer.metric import classes, numbers, ranking
 from hypersweep_trainer.metric.estimate import Estimate, mean, perplexity
@@ -34,9 +35,9 @@ Kept = Mapping[str, Column]
 Known = Mapping[str, Metric]
 
 
-def of_class(data: Data, loss: Loss) -> tuple[Kept, Known]:
+def of_class(form: Form, scaling: Scaling, loss: Loss) -> tuple[Kept, Known]:
     """One class for each row."""
-    count = data.form.outputs
+    count = form.outputs
     columns = {
         "loss": Column(loss.plain),
         "nats": Column(partial(functional.cross_entropy, reduction="none")),
@@ -66,7 +67,7 @@ def _scores(output: Tensor, y: Tensor) -> Tensor:
     return functional.log_softmax(output.double(), 1).float()
 
 
-def of_tokens(data: Data, loss: Loss) -> tuple[Kept, Known]:
+def of_tokens(form: Form, scaling: Scaling, loss: Loss) -> tuple[Kept, Known]:
     """One token at each place of a row; they depend on each other, so that errors count rows, not tokens."""
 
     def shares(of: Callable[[Tensor, Tensor], Tensor]) -> Column:
@@ -93,12 +94,12 @@ def _nats(loss: Loss) -> str:
     return "loss" if loss.likelihood else "nats"
 
 
-def of_number(data: Data, loss: Loss) -> tuple[Kept, Known]:
+def of_number(form: Form, scaling: Scaling, loss: Loss) -> tuple[Kept, Known]:
     """One number for each row, measured in its original units."""
     columns = {
         "loss": Column(loss.plain),
-        "y": Column(lambda output, y: data.scaling.undo(y.double())),
-        "prediction": Column(lambda output, y: data.scaling.undo(loss.value(output).double())),
+        "y": Column(lambda output, y: scaling.undo(y.double())),
+        "prediction": Column(lambda output, y: scaling.undo(loss.value(output).double())),
     }
     both = ("prediction", "y")
     metrics = {
@@ -111,7 +112,7 @@ def of_number(data: Data, loss: Loss) -> tuple[Kept, Known]:
     return columns, metrics
 
 
-def of_row(data: Data, loss: Loss) -> tuple[Kept, Known]:
+def of_row(form: Form, scaling: Scaling, loss: Loss) -> tuple[Kept, Known]:
     """The row itself, in the units in which the network sees it."""
     columns = {
         "loss": Column(loss.plain),
@@ -120,7 +121,7 @@ def of_row(data: Data, loss: Loss) -> tuple[Kept, Known]:
     return columns, {"loss": Metric(mean, ("loss",)), "rmse": Metric(numbers.root, ("square",))}
 
 
-TARGETS: Mapping[str, Callable[[Data, Loss], tuple[Kept, Known]]] = {
+TARGETS: Mapping[str, Callable[[Form, Scaling, Loss], tuple[Kept, Known]]] = {
     "classification": of_class,
     "tokens": of_tokens,
     "regression": of_number,

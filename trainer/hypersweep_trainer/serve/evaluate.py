@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypersweep_trainer import data, loss, metric, saved
-from hypersweep_trainer.data import Data, split
+from hypersweep_trainer.data import split
 from hypersweep_trainer.data.raw import DataError, Rows
 from hypersweep_trainer.options import ON_REQUEST
 from hypersweep_trainer.rank import Alone
@@ -34,8 +34,10 @@ def run(url: str, place: str | None) -> Measured:
     model = saved.opened(url)
     if place is None:
         return measured(model, tested(model), f"the test split of {model.options.data}")
-    raw = given.known(model, given.read(model, place), place)
-    return measured(model, rows(model, raw, np.arange(len(raw.labels))), place)
+    source = given.named(place)
+    with given.told(place):
+        raw = given.known(model, given.read(model, place), source)
+        return measured(model, rows(model, raw, np.arange(len(raw.labels))), source)
 
 
 def tested(model: Model) -> Rows:
@@ -49,10 +51,10 @@ def tested(model: Model) -> Rows:
             f"{options.data}: must be the data that the model was trained on, of digest "
             f"{model.about['digest']}, but has digest {raw.digest}"
         )
-    places = split.rows(len(raw.labels), raw.labels, options, model.about["resolved"]["fraction"])
+    places = data.divided(raw, options, model.about["resolved"]["fraction"])
     if places.digest != model.about["split"]:
         raise DataError(f"{options.data}: must be split as in training, but this version splits otherwise")
-    return rows(model, raw, places.test)
+    return rows(model, raw, split.numbers(places.test))
 
 
 def measured(model: Model, part: Rows, source: str) -> Measured:
@@ -62,32 +64,15 @@ def measured(model: Model, part: Rows, source: str) -> Measured:
     found = metric.evaluate(
         model.network,
         part,
-        _data(model, part),
+        model.form,
+        model.scaling,
         Alone(model.device),
         PART,
         loss.build(model.options, model.form, ()),
         ON_REQUEST.get(model.form.target, ()),
     )
+    errors = found.errors if len(part) > 1 else {}  # one row does not tell how others would differ
     metrics = {
-        name.removeprefix(f"{PART}_"): (value, found.errors.get(name)) for name, value in found.values.items()
+        name.removeprefix(f"{PART}_"): (value, errors.get(name)) for name, value in found.values.items()
     }
     return Measured(source, len(part), metrics)
-
-
-def _data(model: Model, part: Rows) -> Data:
-    """What metrics ask of a data set: its form and its scaling."""
-    return Data(
-        form=model.form,
-        train=part,
-        unlabelled=part,
-        val=part,
-        test=part,
-        scaling=model.scaling,
-        frequencies=(),
-        strata=None,
-        normalise=data.identity,
-        encoding=model.encoding,
-        facts={},
-        digest=model.about["digest"],
-        split_digest=model.about["split"],
-    )

@@ -1,8 +1,11 @@
 """Rows in files that somebody hands to a trained model, read as its training data was."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,9 @@ TAKES = {  # by task: formats, and what they are in words
     "sequence": (("text", "npz"), "a model of sequences takes a .txt or .npz file"),
 }
 
+STDIN = "-"
+PIPED = {"tabular": ".csv", "sequence": ".txt"}  # by task: the file that stdin stands for
+
 
 @dataclass(frozen=True)
 class Given:
@@ -31,8 +37,26 @@ class Given:
     labels: NDArray[Any] | None = None  # cells as they stand there, numbers or text
 
 
+@contextmanager
+def told(place: str) -> Iterator[None]:
+    """What is wrong with rows, with the place that they came from."""
+    try:
+        yield
+    except DataError as error:
+        if named(place) in str(error):
+            raise
+        raise DataError(f"{named(place)}: {error}") from error
+
+
+def named(place: str) -> str:
+    """A place as sentences call it."""
+    return "stdin" if place == STDIN else place
+
+
 def read(model: Model, place: str) -> Given:
-    """The rows in a file or folder, here or at an s3:// URL; raises DataError."""
+    """The rows in a file or folder, here or at an s3:// URL, or on stdin; raises DataError."""
+    if place == STDIN:
+        return _piped(model)
     path = remote.fetch(place, model.options.cache_dir)
     kind, (formats, words) = _kind(path), TAKES[model.form.task]
     if kind not in formats:
@@ -45,6 +69,19 @@ def read(model: Model, place: str) -> Given:
         case "images":
             return _images(model, path)
     return _text(model, path)
+
+
+def _piped(model: Model) -> Given:
+    """A table as CSV, or a text."""
+    if model.form.task not in PIPED:
+        raise DataError(f"stdin: {TAKES[model.form.task][1]}, and none of them from stdin")
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"stdin{PIPED[model.form.task]}")
+        path.write_bytes(sys.stdin.buffer.read())
+        try:
+            return read(model, str(path))
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), "stdin")) from error
 
 
 def _kind(path: Path) -> str:

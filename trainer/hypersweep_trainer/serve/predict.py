@@ -37,7 +37,8 @@ def run(url: str, place: str, output: str | None) -> str:
     """
     sheet.check(output)
     model = saved.opened(url)
-    found = predict(model, given.read(model, place))
+    with given.told(place):
+        found = predict(model, given.read(model, place))
     sheet.write(found.columns, output)
     return found.words
 
