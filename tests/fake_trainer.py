@@ -10,9 +10,15 @@ from collections.abc import Callable, Mapping
 from hypersweep import contract
 from hypersweep.store import open_store
 
+left: list[str] = []  # what goes on after its trial
+
 
 def warm() -> None:
     """There is nothing to import."""
+
+
+def idle() -> bool:
+    return not left
 
 
 def run(environment: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
@@ -25,6 +31,8 @@ def run(environment: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
         while not should_stop():
             time.sleep(0.01)
         return contract.EXIT_STOPPED
+    if do == "linger":
+        left.append(do)
     store = open_store(environment[contract.ENV_STORE])
     store.write(contract.ENVIRONMENT, json.dumps(dict(environment)).encode())
     result = {

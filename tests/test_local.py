@@ -309,7 +309,9 @@ def test_a_stopped_turn_leaves_its_worker_for_the_next(benches: Benches) -> None
 
 def test_a_trial_that_left_something_going_on_was_its_worker_s_last(benches: Benches) -> None:
     bench = benches(built_in())
-    lingering, first, second = (worker_of(bench.run(a_turn(do, n))) for n, do in enumerate(("linger", "tell", "tell")))
+    lingering, first, second = (
+        worker_of(bench.run(a_turn(do, n))) for n, do in enumerate(("linger", "tell", "tell"))
+    )
 
     assert lingering != first == second
 

@@ -8,6 +8,7 @@ import pytest
 
 from hypersweep.strategy.critical import critical_value
 from hypersweep.strategy.judge import Contender, Verdict, judge, pooled
+from hypersweep.strategy.sentence import adopted, told
 from hypersweep.trial import Attempt, Objective, Status, Suggestion, Trial
 
 SCORE = Objective("score", maximize=True)
@@ -80,6 +81,21 @@ def test_the_noise_is_the_residual_of_a_two_way_layout() -> None:
     # levels 2 and 3, offsets -1, 0.5 and 0.5: residuals 0, 0.5, -0.5 and 0, -0.5, 0.5
     assert noise is not None
     assert (2, pytest.approx(math.sqrt(1 / 2))) == (noise.freedom, noise.deviation)
+
+
+def test_equal_gains_on_all_seeds_read_as_a_spread_of_0() -> None:
+    verdict = judged(a_contender(0, 0.7, 0.8, 0.91), a_contender(1, 0.8, 0.9, 1.01))
+    error = verdict.standard_error(1)
+    assert error is not None
+
+    assert 0 < error < 1e-15
+    assert "adopted x=1: score +0.1 ± 0 over x=0, above the noise (threshold 0)" == adopted(
+        verdict, SCORE, {"x": 0}, ["x"]
+    )
+
+
+def test_a_small_spread_of_a_small_metric_is_told() -> None:
+    assert [1e-13, 0.0, 0.0] == [told(1e-13, 1e-9), told(1e-13, 1.0), told(0.0, 0.0)]
 
 
 def test_an_offset_of_a_seed_is_no_noise() -> None:

@@ -61,6 +61,7 @@ class Worker:
                         answer = json.loads(line)
                         if "exit" in answer:
                             self._drain(log)
+                            self.usable = answer["idle"]
                             return int(answer["exit"])
                         started()
 
@@ -98,7 +99,7 @@ class Pool:
     """Workers that wait for the next trial."""
 
     def __init__(self, guard: Guard, trainer: str) -> None:
-        """`trainer` is the name of a module with `warm()` and `run(environment, should_stop)`."""
+        """`trainer` is the name of a module with `warm()`, `run(environment, should_stop)` and `idle()`."""
         self._guard = guard
         self._trainer = trainer
         self._idle: list[Worker] = []

@@ -57,7 +57,7 @@ def run(manifest: HyperSweep, folder: Path, root: str | None, limit: int, again:
     if step is None:
         _say(out, f"interrupted: everything so far is kept; go on with: {again}")
         return INTERRUPTED
-    for line in table.conclusion(spec, step.plan.history, step.plan.phase.terminal):
+    for line in table.conclusion(spec, step.plan.history, step.plan.phase.terminal, since=before):
         _say(out, line)
     _say(out, _outcome(spec, step))
     _say(out, f"results: {where}  (hypersweep show {shlex.quote(where)})")

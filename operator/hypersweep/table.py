@@ -14,7 +14,7 @@ from hypersweep.api import SweepSpec
 from hypersweep.journal import Decided, History
 from hypersweep.reconcile import Step
 from hypersweep.runner import Key, Live, Phase
-from hypersweep.strategy.sentence import described
+from hypersweep.strategy.sentence import described, told
 from hypersweep.trial import Attempt, Checks, End, Parameters, Score, Status, Suggestion, Trial, scores
 
 FAILURES = (End.ERROR, End.CONFIG, End.TIMEOUT, End.NO_METRICS, End.LOST, End.PREEMPTED)
@@ -86,11 +86,16 @@ def checked(checks: Checks | None) -> Iterator[tuple[str, bool]]:
         yield from ((f"hint: {sentence}", False) for sentence in checks.hints)
 
 
-def conclusion(spec: SweepSpec, history: History, over: bool) -> list[str]:
-    """What a sweep is and has found, in a few lines; once it is over, also which ranges were too small."""
-    checks = [sentence for sentence, _ in checked(preflight.found(history))]
+def conclusion(spec: SweepSpec, history: History, over: bool, since: History | None = None) -> list[str]:
+    """What a sweep is and has found, in a few lines; once it is over, also which ranges were too small.
+
+    What checks found `since` then is left out: it was told at once.
+    """
+    checks = preflight.found(history)
+    told = since is not None and preflight.found(since) != checks
     ends = boundary.found(spec, history) if over else []
-    return [*builtin.presets(spec), *checks, *_found(spec, history), *ends]
+    sentences = [] if told else [sentence for sentence, _ in checked(checks)]
+    return [*builtin.presets(spec), *sentences, *_found(spec, history), *ends]
 
 
 def _found(spec: SweepSpec, history: History) -> list[str]:
@@ -110,8 +115,8 @@ def _found(spec: SweepSpec, history: History) -> list[str]:
 def _gain(found: Mapping[str, Any]) -> str:
     text = f"{found['gain']:+.4g}"
     if found.get("interval"):
-        low, high = found["interval"]
-        text += f" ± {found['standardError']:.2g}, {found['level']:.0%} interval {low:+.4g} to {high:+.4g}"
+        error, low, high = (told(n, found["mean"]) for n in (found["standardError"], *found["interval"]))
+        text += f" ± {error:.2g}, {found['level']:.0%} interval {low:+.4g} to {high:+.4g}"
     return text
 
 
@@ -120,7 +125,7 @@ def _all(values: Parameters) -> str:
 
 
 def score(spec: SweepSpec, found: Score) -> str:
-    error = "" if found.standard_error is None else f" ± {found.standard_error:.2g}"
+    error = "" if found.standard_error is None else f" ± {told(found.standard_error, found.mean):.2g}"
     return f"{spec.objective.metric} {number(found.mean)}{error}" + (f" (n={found.n})" if found.n > 1 else "")
 
 

@@ -1,7 +1,8 @@
 """A process that runs trials of the built-in trainer, one after the other: starting one costs nothing then.
 
 Over its channel it gets `{"run": n, "environment": {…}}` and `{"stop": n}`, a line each, and answers
-`{"started": n}` and `{"exit": status}`. It ends when the channel does.
+`{"started": n}` and `{"exit": status, "idle": i}`, where i is false if something that the trial began goes
+on: no other trial may run beside it. It ends when the channel does.
 """
 
 import importlib
@@ -70,7 +71,7 @@ def main(descriptor: int, trainer: str) -> None:
         sys.stdout.flush()  # before the answer: what is printed belongs to the trial that printed it
         sys.stderr.flush()
         state.current = None
-        send(exit=status)
+        send(exit=status, idle=module.idle())
 
 
 if __name__ == "__main__":

@@ -3,20 +3,20 @@
 import json
 import os
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.trainer.processes import a_port, wait
 from tests.trainer.runs import an_environment, checkpoints, left, rows, start
 
 OPTIONS = {
     "model": "cnn", "width": 4, "depth": 1, "batch_size": 100, "checkpoint_seconds": 0, "log_steps": 1,
     "dropout": 0.2, "norm": "batch", "crop_pad": 1, "ema": 0.9,
 }  # fmt: skip
-PATIENCE = 120.0
+PATIENCE = 900.0  # seconds of an undisturbed run, on a machine that is busy with others
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,6 @@ def environment(root: Path, epochs: int, ranks: int, attempt: int = 0) -> dict[s
     return an_environment(root, options, attempt=attempt, ranks=ranks, PET_MASTER_PORT=a_port())
 
 
-def a_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def survive(root: Path, whole: Path, epochs: int, ranks: int, kills: int, random: Random) -> Life:
     """Kill -9 the launcher and its ranks at random moments, start the next attempt, let the last one end."""
     late = early = repeated = attempt = held = 0
@@ -54,7 +48,7 @@ def survive(root: Path, whole: Path, epochs: int, ranks: int, kills: int, random
         if random.random() < 0.2:  # in the middle of starting or going on
             early += _killed(process, time.monotonic() + random.uniform(0.2, 2.5))
         else:
-            _wait(lambda done=process, number=attempt: done.poll() is not None or checkpoints(root, number))
+            wait(lambda done=process, number=attempt: done.poll() is not None or checkpoints(root, number))
             late += _killed(process, time.monotonic() + random.uniform(0.0, 0.3))
         repeated += _repeated(root, attempt, held)
         held = max([held, *(json.loads(path.read_text())["step"] for path in checkpoints(root, attempt))])
@@ -85,10 +79,3 @@ def _repeated(root: Path, attempt: int, held: int) -> int:
 def outcome(root: Path, attempt: int) -> tuple[Any, bytes]:
     weights = root / "attempts" / str(attempt) / "model" / "weights.safetensors"
     return left(root, "result.json", attempt)["metrics"], weights.read_bytes()
-
-
-def _wait(condition: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

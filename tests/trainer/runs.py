@@ -6,8 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import pytest
+
+from hypersweep_trainer.loop import Loop
+from hypersweep_trainer.rank import Wish
 from hypersweep_trainer.trial import run
 
 SMALL = {"epochs": 3, "width": 16, "depth": 1, "batch_size": 128}  # 9 steps an epoch on digits
@@ -36,14 +40,41 @@ def message(root: Path) -> str:
     return message_path(root).read_text()
 
 
+class After:
+    """Asks for an end once the loop has looked so often, which it does once in each step."""
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+
+    def __call__(self) -> bool:
+        return self._left <= 0
+
+    def count(self) -> None:
+        self._left -= 1
+
+
 def train(environment: Mapping[str, str], should_stop: Callable[[], bool] = lambda: False) -> int:
-    return run(environment, should_stop)
+    """Run a trial in this process; its exit code."""
+    if not isinstance(should_stop, After):
+        return run(environment, should_stop)
+    wish = Loop._wish
+
+    def counted(loop: Loop) -> Wish:
+        should_stop.count()
+        return wish(loop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_wish", counted)
+        return run(environment, should_stop)
 
 
-def start(environment: Mapping[str, str], *program: str) -> subprocess.Popen[bytes]:
+def start(
+    environment: Mapping[str, str], *program: str, said: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     """The trainer as its image starts it, or another program, in a session of its own."""
     command = [sys.executable, "-W", "error", *(program or ("-m", "hypersweep_trainer"))]
-    return subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
+    variables = {**os.environ, **environment}
+    return subprocess.Popen(command, env=variables, stdout=said, stderr=said, start_new_session=True)
 
 
 def left(root: Path, name: str, attempt: int = 0) -> Any:
@@ -74,7 +105,6 @@ def checkpoints(root: Path, attempt: int = 0) -> list[Path]:
     return sorted((root / "attempts" / str(attempt) / "checkpoints").glob("*.json"))
 
 
-def stop_after(calls: int) -> Callable[[], bool]:
-    """Asks for an end at that step."""
-    count = iter(range(1, 10**9))
-    return lambda: next(count) >= calls
+def stop_after(steps: int) -> After:
+    """For `train`, to end after so many steps of this attempt."""
+    return After(steps)

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 from hypersweep_trainer.augment import colour
 from hypersweep_trainer.augment.affine import maps, warped
 from hypersweep_trainer.augment.geometry import moved
+from hypersweep_trainer.options import OPTIONS
 from tests.trainer.augmenting import a_form, augmented, draws, images
 
 LEVEL = 1 / 255
@@ -127,6 +128,8 @@ def test_a_crop_of_the_whole_area_is_the_image() -> None:
     x = images(16)
 
     torch.testing.assert_close(x, augmented(x, random_resized_crop=1.0).x, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match=r"from 0 to 0\.99"):  # so it is none of the values to choose from
+        OPTIONS["random_resized_crop"].accept(1.0)
 
 
 @pytest.mark.parametrize("factor", [0.2, 1.0, 1.7])

@@ -129,17 +129,17 @@ def test_group_norm_is_over_groups_of_channels(shape: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "wanted", "groups"), [(12, 8, 4), (8, 8, 4), (7, 8, 1), (9, 3, 3), (6, 6, 3)]
+    ("channels", "wanted", "groups", "maps"),
+    [(16, 3, 2, 2), (12, 8, 6, 6), (8, 8, 4, 8), (7, 8, 1, 7), (9, 3, 3, 3), (6, 6, 3, 6), (96, 8, 8, 8)],
 )
-def test_groups_divide_the_channels_and_hold_two_at_least(channels: int, wanted: int, groups: int) -> None:
+def test_groups_divide_the_channels_and_hold_two_at_least(
+    channels: int, wanted: int, groups: int, maps: int
+) -> None:
     options = Options(norm="group", norm_groups=wanted)
 
     assert groups == layer.norm(options, channels, "flat").num_groups
     assert groups == layer.norm(options, channels, "token").num_groups
-    assert (
-        torch.gcd(torch.tensor(channels), torch.tensor(wanted))
-        == layer.norm(options, channels, "map").num_groups
-    )
+    assert maps == layer.norm(options, channels, "map").num_groups
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -112,7 +112,7 @@ def test_a_blend_with_nothing_is_the_row_itself(target: str, name: str) -> None:
         ("cross_entropy", 2, math.log(2)),
         ("bce", 10, 0.693147),
         ("hinge", 10, 0.9),
-        ("hinge", 2, 0.5),
+        ("hinge", 2, 1.0),
         ("focal", 10, 1.865094),
     ],
 )
@@ -161,6 +161,43 @@ def test_the_focal_loss_of_two_classes_agrees_with_torchvision() -> None:
     torch.testing.assert_close(expected, focal(output[:, :2], sign, 1.5, reduction="none"))
 
 
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize("alpha", [0.25, 0.9])
+def test_the_alpha_of_the_focal_loss_agrees_with_torchvision(alpha: float, gamma: float) -> None:
+    from torchvision.ops import sigmoid_focal_loss
+
+    output, y, _ = a_batch("classification")
+    margin, sign = output[:, 1] - output[:, 0], y % 2
+    chosen = a_loss(loss="focal", focal_gamma=gamma, focal_alpha=alpha, classes=2)
+    expected = sigmoid_focal_loss(margin, sign.float(), alpha=alpha, gamma=gamma)
+
+    torch.testing.assert_close(expected, chosen.each(output[:, :2], sign))
+    torch.testing.assert_close(expected.mean(), chosen.mean(output[:, :2], sign))
+
+
+def test_the_alpha_of_the_focal_loss_is_that_of_all_classes_but_the_first() -> None:
+    output, y, other = a_batch("classification")
+    y[:3] = 0
+    plain, chosen = a_loss(loss="focal"), a_loss(loss="focal", focal_alpha=0.25)
+    weights = torch.tensor([0.75, *[0.25] * (CLASSES - 1)])
+    blend = Batch(output, y, other_y=other, weight=torch.full((12,), 0.5))
+    expected = plain.each(output, y) * weights[y], plain.each(output, other) * weights[other]
+
+    torch.testing.assert_close(expected[0], chosen.each(output, y))
+    torch.testing.assert_close(sum(expected).sum() / 2, chosen.total(output, blend))
+    torch.testing.assert_close(plain.plain(output, y), chosen.plain(output, y))
+
+
+def test_smoothing_spreads_the_focal_loss_over_weighed_classes() -> None:
+    output, y, _ = a_batch("classification")
+    weights = torch.tensor([0.75, *[0.25] * (CLASSES - 1)])
+    chosen = a_loss(loss="focal", focal_alpha=0.25, label_smoothing=0.1)
+    logs = output.log_softmax(1)
+    rows = -(soft(y, torch.ones(12), 0.1) * weights * (1 - logs.exp()) ** 2 * logs).sum(1)
+
+    torch.testing.assert_close(rows, chosen.each(output, y))
+
+
 def test_hinge_counts_margins_below_one() -> None:
     chosen = a_loss(loss="hinge", classes=3)
     output = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.5, -3.0]])
@@ -168,13 +205,21 @@ def test_hinge_counts_margins_below_one() -> None:
     assert pytest.approx([0.0, (1.5 + 0) / 3]) == chosen.each(output, torch.tensor([0, 0])).tolist()
 
 
-def test_hinge_of_two_classes_is_half_the_binary_hinge_of_their_margin() -> None:
+def test_hinge_of_more_than_two_classes_is_torchs() -> None:
     output, y, _ = a_batch("classification")
-    score, sign = output[:, 1] - output[:, 0], 2.0 * (y % 2) - 1
 
-    torch.testing.assert_close(
-        (1 - sign * score).relu() / 2, a_loss(loss="hinge", classes=2).each(output[:, :2], y % 2)
-    )
+    torch.testing.assert_close(torch.nn.MultiMarginLoss()(output, y), a_loss(loss="hinge").mean(output, y))
+
+
+def test_hinge_of_two_classes_is_the_binary_hinge_of_their_margin() -> None:
+    from sklearn.metrics import hinge_loss
+
+    output, y, _ = a_batch("classification")
+    score, y = output[:, 1] - output[:, 0], y % 2
+    chosen = a_loss(loss="hinge", classes=2)
+
+    torch.testing.assert_close((1 - (2 * y - 1) * score).relu(), chosen.each(output[:, :2], y))
+    assert pytest.approx(hinge_loss(y, score)) == float(chosen.mean(output[:, :2], y))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -242,7 +287,9 @@ def test_smoothing_has_its_published_floor() -> None:
 
 def test_evaluation_reports_the_loss_without_smoothing_threshold_or_weights() -> None:
     output, y, _ = a_batch("classification")
-    changed = {"label_smoothing": 0.1, "bce_threshold": 0.2, "class_weights": "balanced"}
+    changed = {
+        "label_smoothing": 0.1, "bce_threshold": 0.2, "class_weights": "balanced", "focal_alpha": 0.9,
+    }  # fmt: skip
     for name in ("cross_entropy", "bce", "hinge", "focal"):
         chosen = a_loss(loss=name, frequencies=[0.1] * 10, **changed)
 

@@ -7,8 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
+from hypersweep_trainer.augment.draws import Draws, Numbers
+from hypersweep_trainer.augment.mix import Mix
 from hypersweep_trainer.batch import Batch
-from tests.trainer.augmenting import a_form, augmented, images
+from hypersweep_trainer.options import Options
+from tests.trainer.augmenting import CPU, a_form, augmented, images
 
 
 def blended(batch: Batch) -> Tensor:
@@ -121,6 +124,69 @@ def test_the_weights_of_cutmix_are_distributed_as_torchvisions() -> None:
     quantiles = np.linspace(0.05, 0.95, 10)
     assert abs(np.quantile(theirs, quantiles) - np.quantile(weight, quantiles)).max() < 0.04
     assert pytest.approx(np.mean(theirs), abs=0.015) == float(weight.mean())
+
+
+class Chosen(Draws):
+    """Draws of which one share and one place are given, for all pairs."""
+
+    def __init__(self, count: int, lam: float, place: tuple[float, float] = (0.0, 0.0)) -> None:
+        super().__init__(np.random.default_rng(0), count, np.arange(count), CPU)
+        self._lam, self._place = lam, place
+
+    def beta(self, alpha: float) -> Numbers:
+        return np.full(self.count, self._lam)
+
+    def shares(self, columns: int) -> Numbers:
+        return np.tile(self._place, (self.count, 1))
+
+
+class Always:
+    """In place of torchvision's distribution."""
+
+    def __init__(self, lam: float) -> None:
+        self._lam = torch.tensor([lam])
+
+    def sample(self, shape: tuple[int, ...]) -> Tensor:
+        return self._lam
+
+
+def mixed(x: Tensor, y: Tensor, draws: Draws, **options: float) -> tuple[Tensor, Tensor]:
+    """The images and soft labels of rows whose partner is the row before, as torchvision has it."""
+    batch = Mix(Options(**options), a_form(x))(x, y, x.roll(1, 0), y.roll(1, 0), draws)
+    assert batch.other_y is not None
+    assert batch.weight is not None
+    one, other = (functional.one_hot(labels, 10) for labels in (batch.y, batch.other_y))
+    found = batch.x if batch.other is None else blended(batch)
+    return found, batch.weight[:, None] * one + (1 - batch.weight[:, None]) * other
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.1, 0.5, 0.83, 1.0])
+def test_mixup_of_a_given_share_is_torchvisions(lam: float) -> None:
+    x, y = images(16), torch.arange(16) % 10
+    reference = v2.MixUp(num_classes=10)
+    reference._dist = Always(lam)
+    expected_x, expected_y = reference(x, y)
+    found_x, found_y = mixed(x, y, Chosen(16, lam), mixup_alpha=1.0)
+
+    assert (expected_x - found_x).abs().max() <= 1e-6
+    assert (expected_y - found_y).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("side", [0.0, 0.25, 0.5, 0.75, 1.0])  # of the image's, an even number of pixels
+def test_cutmix_of_a_given_share_and_place_is_torchvisions(side: float, seed: int) -> None:
+    x, y = images(16, 3, 16, 32), torch.arange(16) % 10
+    reference = v2.CutMix(num_classes=10)
+    reference._dist = Always(1 - side**2)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        across, down = (int(torch.randint(size, (1,))) / size for size in (32, 16))
+        torch.manual_seed(seed)
+        expected_x, expected_y = reference(x, y)
+    found_x, found_y = mixed(x, y, Chosen(16, 1 - side**2, (down, across)), cutmix_alpha=1.0)
+
+    assert torch.equal(expected_x, found_x)
+    assert (expected_y - found_y).abs().max() <= 1e-6
 
 
 def test_each_pair_undergoes_mixup_or_cutmix_with_equal_probability() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hypersweep_trainer.muon import REST, hidden
+from hypersweep_trainer.muon import REST, Matrices, hidden, orthogonal
 from hypersweep_trainer.optim import carry, optimizer
 from hypersweep_trainer.options import OPTIONS, Options
 from hypersweep_trainer.options.training import OPTIMIZERS
@@ -251,6 +251,32 @@ def test_muon_makes_steps_of_one_length_in_all_directions() -> None:
     step = (before["body.weight"] - after["body.weight"]) / 0.1
 
     assert all(0.5 < float(size) < 1.5 for size in torch.linalg.svdvals(step))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
+def test_the_steps_of_muon_are_torchs_but_for_the_rounding_of_bf16(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ours, theirs = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(shape))
+    theirs.data.copy_(ours.data)
+    before, group = ours.detach().clone(), {"lr": 0.1, "weight_decay": 0.2}
+    stepper = Matrices([{"params": [ours], **group}], 0.9, nesterov=True)
+    torchs = torch.optim.Muon([theirs], momentum=0.9, nesterov=True, **group)
+    for _ in range(3):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        for each in (stepper, torchs):
+            each.step()
+
+    torch.testing.assert_close(theirs, ours, atol=1e-2, rtol=0)
+    assert (ours - before).abs().max() > 0.05
+
+
+def test_a_gradient_that_was_summed_in_another_order_hardly_moves_the_step_of_muon() -> None:
+    torch.manual_seed(0)
+    gradient = torch.randn(32, 16)
+    noise = 1e-7 * torch.randn(32, 16)
+
+    assert (orthogonal(gradient) - orthogonal(gradient + noise)).abs().max() < 1e-6
 
 
 def test_muon_leaves_what_is_no_hidden_matrix_to_adamw() -> None:

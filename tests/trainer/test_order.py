@@ -21,6 +21,7 @@ PLAIN = Options()
 def test_an_epoch_uses_every_row_once_whatever_the_remainder() -> None:
     assert [range(4), range(4, 8), range(8, 9)] == partition(9, 4, least=1)
     assert [range(4), range(4, 9)] == partition(9, 4, least=2)
+    assert [range(4), range(4, 9), range(9, 14)] == partition(14, 4, least=3)
     assert [range(1)] == partition(1, 4, least=2)
 
 
@@ -57,6 +58,19 @@ def test_balanced_sampling_shows_each_class_equally_often() -> None:
     shares = torch.bincount(strata[rows]) / 1000
 
     assert torch.allclose(torch.full((3,), 1 / 3), shares, atol=0.05)
+    assert 10 == len(rows[strata[rows] == 2].unique())
+    assert 0 <= int(rows.min()) <= int(rows.max()) < 1000
+
+
+def test_balanced_sampling_passes_over_classes_without_rows_and_knows_no_largest_number_of_rows() -> None:
+    count = (1 << 24) + 2  # more than torch.multinomial takes
+    strata = torch.zeros(count, dtype=torch.int64)
+    strata[5] = 3
+    rows = order(replace(PLAIN, sampling="balanced"), count, strata, 0, 1)
+
+    assert count == len(rows)
+    assert pytest.approx(0.5, abs=0.01) == float((rows == 5).double().mean())
+    assert int(rows.max()) > 1 << 23
 
 
 # -- batch norm learns nothing of a single row, and torch refuses it
@@ -65,7 +79,7 @@ def test_balanced_sampling_shows_each_class_equally_often() -> None:
 def test_the_smallest_step_has_what_its_norms_want() -> None:
     assert 1 == least(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), world=3)
     assert 6 == least(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), world=3)
-    assert 3 == least(nn.Sequential(Synchronised(nn.BatchNorm1d(2))), world=3)
+    assert 2 == least(nn.Sequential(Synchronised(nn.BatchNorm1d(2))), world=3)
 
 
 @pytest.mark.parametrize(("size", "count"), [(1, 50), (50, 1), (3, 50)])
@@ -75,6 +89,20 @@ def test_steps_too_small_for_batch_norm_are_refused(size: int, count: int) -> No
     with pytest.raises(ConfigError, match="batch_size: batch norm needs 4 rows in each step"):
         batches(config, count, nn.BatchNorm1d(2), world=2)
     assert batches(config, count, nn.LayerNorm(2), world=2)
+
+
+@pytest.mark.parametrize("size", [16, 23, 32, 359])
+def test_an_epoch_has_the_same_batches_on_any_number_of_ranks(size: int) -> None:
+    config = Config.read({"HYPERSWEEP_TRAINER": json.dumps({"batch_size": size})})
+    for norm in (nn.LayerNorm(2), nn.BatchNorm1d(2), Synchronised(nn.BatchNorm1d(2))):
+        for count in range(1079, 1079 + size):
+            found = [batches(config, count, norm, world) for world in (1, 2, 3, 8)]
+            smallest = min(map(len, found[0]))
+
+            assert all(found[0] == other for other in found)
+            assert list(range(count)) == [row for batch in found[0] for row in batch]
+            assert smallest >= {nn.LayerNorm: 1, nn.BatchNorm1d: 16, Synchronised: 16}[type(norm)]
+            assert max(map(len, found[0])) <= 2 * size - 1
 
 
 @pytest.mark.parametrize("size", [35, 17, 16])

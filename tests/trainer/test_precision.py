@@ -138,7 +138,7 @@ def test_the_order_of_pixels_in_memory_changes_no_result(tmp_path: Path) -> None
 
 
 def test_images_and_convolutions_lie_in_the_order_asked_for() -> None:
-    learner = a_learner(data="synthetic_images", synthetic_rows=100, channels_last=True, **CNN)
+    learner = a_learner(data="synthetic_images", synthetic_rows=200, channels_last=True, **CNN)
     seen: list[Tensor] = []
     convolutions = [module for module in learner.network.modules() if isinstance(module, nn.Conv2d)]
     convolutions[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -150,10 +150,39 @@ def test_images_and_convolutions_lie_in_the_order_asked_for() -> None:
 
 def test_a_compiled_network_computes_the_same(tmp_path: Path) -> None:
     for name, how in {"plain": "off", "compiled": "default"}.items():
-        options = {**OFF, "epochs": 4, "batch_size": 5000, "compile": how}  # of few shapes, for speed
+        options = {**OFF, "epochs": 4, "batch_size": 1797, "compile": how}  # of few shapes, for speed
         train(an_environment(tmp_path / name, options))
     plain, compiled = (weights(tmp_path / name) for name in ("plain", "compiled"))
 
     assert plain.keys() == compiled.keys()
     for name, expected in plain.items():
         torch.testing.assert_close(compiled[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "waits"),
+    [
+        ("sgd", False),
+        ("adam", False),
+        ("amsgrad", False),
+        ("adamw", False),
+        ("rmsprop", True),
+        ("lion", True),
+    ],
+)
+def test_scaled_gradients_wait_for_no_gpu_where_the_optimizer_has_a_fused_kernel(
+    optimizer: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = a_learner(precision="fp16", optimizer=optimizer)
+    learner.learn(torch.arange(32), slice(0, 32))
+    asked: list[Tensor] = []
+    item = Tensor.item
+
+    def noted(tensor: Tensor) -> Any:
+        asked.append(tensor)
+        return item(tensor)
+
+    monkeypatch.setattr(Tensor, "item", noted)
+    learner.learn(torch.arange(32), slice(0, 32))
+
+    assert waits == bool(asked)

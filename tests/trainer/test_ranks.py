@@ -3,9 +3,7 @@
 import json
 import os
 import signal
-import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hypersweep_trainer.__main__ import verdict
-from tests.trainer.runs import an_environment, checkpoints, curve, left, message, rows, start, train
+from hypersweep_trainer.__main__ import describe, verdict
+from hypersweep_trainer.config import Config
+from hypersweep_trainer.data import load
+from hypersweep_trainer.learner import identity
+from tests.trainer.processes import a_port, alive, children, wait
+from tests.trainer.runs import (
+    an_environment,
+    checkpoints,
+    curve,
+    left,
+    message,
+    rows,
+    start,
+    stop_after,
+    train,
+)
 
 LONG = {"epochs": 10, "checkpoint_seconds": 0, "batch_size": 50}  # 22 batches, the last one of 29 rows
 TOLERANCE = 1e-6  # of weights after two epochs on one rank and on two
-
-
-def a_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def a_group(root: Path, options: dict[str, Any], attempt: int = 0) -> dict[str, str]:
@@ -31,20 +37,9 @@ def a_group(root: Path, options: dict[str, Any], attempt: int = 0) -> dict[str, 
     return an_environment(root, options, attempt=attempt, ranks=2, PET_MASTER_PORT=a_port())
 
 
-def wait(condition: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def weights(root: Path) -> dict[str, torch.Tensor]:
     """Of the trained model."""
     return load_file(root / "attempts/0/model/weights.safetensors")
-
-
-def children(process: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_nodes_learn_what_one_process_learns_from_the_same_global_batch(tmp_path: Path) -> None:
-    options = {**LONG, "epochs": 2}
+    options = {**LONG, "epochs": 2, "log_steps": 10}
     two = an_environment(tmp_path / "two", options, PET_NNODES="2", PET_MASTER_PORT=a_port())
     nodes = [start({**two, "PET_NODE_RANK": str(node)}) for node in range(2)]
     train(an_environment(tmp_path / "one", options))
@@ -70,6 +65,21 @@ def test_two_nodes_learn_what_one_process_learns_from_the_same_global_batch(tmp_
     for (step, expected), (same, found) in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert step == same
         assert pytest.approx(expected, abs=1e-5) == found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"model": "transformer", "width": 16, "heads": 2, "patch": 4}, {"optimizer": "muon", "depth": 2}],
+    ids=["transformer", "muon"],
+)
+def test_no_rule_makes_steps_of_rounding(options: dict[str, Any], tmp_path: Path) -> None:
+    options = {**options, "epochs": 2, "batch_size": 98, "checks": "off"}  # of 1 row in the last batch
+    train(an_environment(tmp_path / "one", options))
+
+    assert 0 == start(a_group(tmp_path / "two", options)).wait(timeout=200)
+    alone, together = (weights(tmp_path / name) for name in ("one", "two"))
+    for name, expected in alone.items():
+        torch.testing.assert_close(together[name], expected, rtol=0, atol=TOLERANCE)
 
 
 def test_ranks_that_are_asked_to_stop_end_at_one_step_and_go_on_exactly(whole: Path, tmp_path: Path) -> None:
@@ -90,7 +100,7 @@ def test_ranks_that_are_asked_to_stop_end_at_one_step_and_go_on_exactly(whole: P
 def test_a_trial_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     options = {**LONG, "epochs": 2, "crop_pad": 1, "mixup_alpha": 0.2}
     train(an_environment(tmp_path / "whole", options))
-    train(an_environment(tmp_path / "parted", options), lambda: True)
+    train(an_environment(tmp_path / "parted", options), stop_after(1))
 
     assert 0 == start(a_group(tmp_path / "parted", options, attempt=1)).wait(timeout=200)
     assert left(tmp_path / "parted", "result.json", 1)["resumedFrom"] >= 1
@@ -99,6 +109,82 @@ def test_a_trial_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     ):
         assert step == same
         assert pytest.approx(expected, abs=1e-5) == found
+
+
+def a_world(root: Path, options: dict[str, Any], ranks: int, attempt: int = 0) -> int:
+    """The exit code of a trial of so many ranks."""
+    port = {"PET_MASTER_PORT": a_port()}
+    return start(an_environment(root, options, attempt=attempt, ranks=ranks, **port)).wait(timeout=200)
+
+
+def test_a_batch_norm_of_all_ranks_sees_the_same_on_any_number_of_them(tmp_path: Path) -> None:
+    """Of the 2 rows that remain of an epoch one of three ranks would get none."""
+    options = {"batch_size": 359, "norm": "batch", "sync_bn": True, "optimizer": "sgd"}
+    worlds = (1, 2, 3)
+
+    assert [0, 0, 0] == [a_world(tmp_path / str(world), options, world) for world in worlds]
+    assert [9, 9, 9] == [left(tmp_path / str(world), "result.json")["steps"] for world in worlds]
+    alone, *others = (weights(tmp_path / str(world)) for world in worlds)
+    for found in others:
+        for name, expected in alone.items():
+            torch.testing.assert_close(found[name], expected, rtol=0, atol=TOLERANCE)
+
+
+def test_a_trial_with_batch_norm_learns_from_each_row_once_in_an_epoch_whatever_the_number_of_ranks(
+    tmp_path: Path,
+) -> None:
+    """Of the 2 rows that remain of an epoch two ranks could not get two each."""
+    count = """
+import json, os
+from hypersweep_trainer.learner import Learner
+from hypersweep_trainer.__main__ import main
+learn = Learner.learn
+def counts(self, rows, share):
+    with open(os.environ["SEEN"], "a") as seen:
+        seen.write("".join(f"{row}\\n" for row in rows[share].tolist()))
+    learn(self, rows, share)
+Learner.learn = counts
+main()
+"""
+    options = {"batch_size": 359, "norm": "batch", "checkpoint_seconds": 0, "checks": "off"}
+    train(an_environment(tmp_path, options), stop_after(4))
+    first = json.loads(checkpoints(tmp_path)[-1].read_text())["step"]
+    environment = an_environment(tmp_path, options, attempt=1, ranks=2, PET_MASTER_PORT=a_port())
+    seen = [tmp_path / f"seen-{rank}" for rank in range(2)]
+    ranks = [
+        start(environment | {"HYPERSWEEP_LOCAL_RANK": str(rank), "SEEN": str(path)}, "-c", count)
+        for rank, path in enumerate(seen)
+    ]
+
+    assert [0, 0] == [rank.wait(timeout=200) for rank in ranks]
+    assert first == 4 == left(tmp_path, "result.json", 1)["resumedFrom"]
+    rows_seen = torch.tensor([int(line) for path in seen for line in path.read_text().split()])
+    assert 9 == left(tmp_path, "result.json", 1)["steps"]
+    assert 1079 + 720 == len(rows_seen)
+    assert 1079 == len(rows_seen.unique())
+
+
+def test_a_checkpoint_of_other_batches_is_not_gone_on_from() -> None:
+    config = Config.read({"HYPERSWEEP_TRAINER": "{}"})
+    data = load(config, torch.device("cpu"))
+
+    assert identity(config, data, 9) == identity(config, data, 9) != identity(config, data, 8)
+
+
+def test_batch_norm_over_all_ranks_is_batch_norm_where_there_is_one(tmp_path: Path) -> None:
+    """A trial that lost ranks goes on with the one that is left."""
+    options = {"norm": "batch", "sync_bn": True, "checkpoint_seconds": 0, "checks": "off"}
+    train(an_environment(tmp_path / "alone", {name: options[name] for name in options if name != "sync_bn"}))
+
+    assert 0 == train(an_environment(tmp_path / "one", options))
+    alone, one = (weights(tmp_path / name) for name in ("alone", "one"))
+    assert all(torch.equal(expected, one[name]) for name, expected in alone.items())
+    process = start(a_group(tmp_path / "two", {**options, "epochs": 1000}))
+    wait(lambda: checkpoints(tmp_path / "two"))
+    process.send_signal(signal.SIGTERM)
+    assert 75 == process.wait(timeout=60)
+    train(an_environment(tmp_path / "two", {**options, "epochs": 1000}, attempt=1), stop_after(1))
+    assert "going on after step" in (tmp_path / "two/attempts/1/log.txt").read_text()
 
 
 def test_a_killed_trial_goes_on_from_its_last_checkpoint_and_repeats_nothing_before_it(
@@ -138,8 +224,7 @@ def test_the_death_of_one_rank_ends_all(tmp_path: Path) -> None:
     assert 128 + signal.SIGKILL == process.wait(timeout=60)
     result = left(tmp_path, "result.json")
     assert "failed" == result["status"]
-    assert result["reason"].startswith("rank 0: ")  # the killed one could say nothing
-    assert "rank 0: " in message(tmp_path)
+    assert "rank 1 was lost" == result["reason"] == message(tmp_path)  # the killed one could say nothing
     assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
 
 
@@ -196,7 +281,7 @@ main()
 
 def test_a_rank_that_hangs_is_noticed(tmp_path: Path) -> None:
     impatient = (
-        "from datetime import timedelta as t; from hypersweep_trainer import rank; rank.STEP = t(seconds=5)"
+        "from datetime import timedelta as t; from hypersweep_trainer import group; group.STEP = t(seconds=5)"
     )
     code = f"{impatient}; from hypersweep_trainer.__main__ import main; main()"
     environment = a_group(tmp_path, {**LONG, "epochs": 100_000})
@@ -205,8 +290,48 @@ def test_a_rank_that_hangs_is_noticed(tmp_path: Path) -> None:
     ranks[1].send_signal(signal.SIGSTOP)
 
     assert 1 == ranks[0].wait(timeout=60)
+    assert "rank 1 was lost" == message(tmp_path)
     ranks[1].kill()
     ranks[1].wait()
+
+
+def test_the_death_of_rank_0_is_known_to_the_others(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    code = f"""
+import sys
+sys.stderr = open({str(told)!r}, "w", buffering=1)
+from hypersweep_trainer.__main__ import main
+main()
+"""
+    environment = a_group(tmp_path, {**LONG, "epochs": 100_000})
+    ranks = [start(environment | {"HYPERSWEEP_LOCAL_RANK": "0"})]
+    ranks.append(start(environment | {"HYPERSWEEP_LOCAL_RANK": "1"}, "-c", code))
+    wait(lambda: checkpoints(tmp_path))
+    ranks[0].kill()
+
+    assert 1 == ranks[1].wait(timeout=60)
+    assert "Failed: rank 0 was lost" in told.read_text()
+    ranks[0].wait()
+
+
+def test_how_a_rank_ended_that_could_say_nothing_is_told_by_its_launcher(tmp_path: Path) -> None:
+    process = start(a_group(tmp_path, {**LONG, "epochs": 100_000}))
+    wait(lambda: len(children(process.pid)) == 2)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+
+    assert 128 + signal.SIGKILL == process.wait(timeout=60)
+    assert "rank 0 was killed by signal 9" == message(tmp_path)
+    assert "rank 3 ended with code 1" == describe(3, 1)
+
+
+def test_ranks_end_with_their_launcher(tmp_path: Path) -> None:
+    process = start(a_group(tmp_path, {**LONG, "epochs": 100_000}))
+    wait(lambda: checkpoints(tmp_path))
+    ranks = children(process.pid)
+    process.kill()
+
+    process.wait()
+    wait(lambda: not any(alive(rank) for rank in ranks), seconds=30)
 
 
 def test_a_configuration_that_no_rank_can_run_ends_with_78_before_torch_is_imported(tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_a_stop_in_either_stage_changes_nothing(kind: str, calls: int, tmp_path:
 
     assert 75 == train(an_environment(tmp_path / "broken", given), stop_after(calls))
     assert 0 == train(an_environment(tmp_path / "broken", given, attempt=1))
+    saved = [json.loads(manifest.read_text())["step"] for manifest in checkpoints(tmp_path / "broken")]
+    assert left(tmp_path / "broken", "result.json", 1)["resumedFrom"] in saved  # counted in its stage
     assert curve(tmp_path / "whole") == curve(tmp_path / "broken", 0, 1)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken", 1))
 
@@ -124,6 +126,7 @@ def test_a_stage_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     train(an_environment(tmp_path / "whole", given))
 
     assert "first stage, epoch" not in log(tmp_path, 1)
+    assert 18 == left(tmp_path, "result.json", 1)["resumedFrom"]  # counted in its stage
     assert same(weights(tmp_path / "whole"), weights(tmp_path, 1))
 
 

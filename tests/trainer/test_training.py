@@ -2,9 +2,11 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from hypersweep_trainer.data import Data, load
 from hypersweep_trainer.data.raw import Resident, Rows
 from hypersweep_trainer.form import Form
 from hypersweep_trainer.learner import Learner
+from hypersweep_trainer.metric import evaluating
 from hypersweep_trainer.model.transfer import folder
 from hypersweep_trainer.rank import Alone
 from hypersweep_trainer.train import built
@@ -67,6 +70,10 @@ class Spy:
         self._inner = inner
         self.seen: list[Tensor] = []
 
+    @property
+    def device(self) -> torch.device:
+        return self._inner.device
+
     def __len__(self) -> int:
         return len(self._inner)
 
@@ -95,7 +102,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Tensor]]:
 # -- epochs and batches
 
 
-@pytest.mark.parametrize(("size", "epochs"), [(1, 2), (25, 3), (FEW, 2), (5000, 2)])
+@pytest.mark.parametrize(("size", "epochs"), [(1, 2), (25, 3), (FEW, 2), (1797, 2)])
 def test_a_run_takes_epochs_times_the_batches_of_all_rows(
     size: int, epochs: int, tmp_path: Path, spied: Callable[[], list[Tensor]]
 ) -> None:
@@ -219,7 +226,7 @@ def validated(root: Path, attempt: int = 0) -> float:
     config = Config.read({"HYPERSWEEP_TRAINER": json.dumps({"split_seed": model.options.split_seed})})
     data = load(config, CPU)
     rule = loss.build(model.options, data.form, data.frequencies)
-    found = metric.evaluate(model.network, data.val, data, Alone(CPU), "val", rule)
+    found = metric.evaluate(model.network, data.val, data.form, data.scaling, Alone(CPU), "val", rule)
     return found.values["val_loss"]
 
 
@@ -236,6 +243,32 @@ def test_a_plateau_survives_a_stop(calls: int, tmp_path: Path) -> None:
     assert len(set(rates(tmp_path / "whole"))) > 2
     assert rates(tmp_path / "whole") == rates(tmp_path / "broken", 0, 1)
     assert curve(tmp_path / "whole") == curve(tmp_path / "broken", 0, 1)
+
+
+# -- a stop while an epoch is measured
+
+
+def test_a_stop_in_an_evaluation_measures_again_where_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**ROUGH, "ema": 0.9, "schedule": "plateau", "plateau_patience": 0, "step_factor": 0.5}
+    train(an_environment(tmp_path / "whole", options))
+    asked, broken = Event(), tmp_path / "broken"
+
+    @contextmanager
+    def measuring(network: nn.Module) -> Iterator[None]:
+        asked.set()
+        with evaluating(network):
+            yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metric, "evaluating", measuring)
+        assert 75 == train(an_environment(broken, options), asked.is_set)
+    assert [] == rows(broken)
+    assert 0 == train(an_environment(broken, options, attempt=1))
+
+    assert 9 == left(broken, "result.json", 1)["resumedFrom"]
+    assert curve(tmp_path / "whole") == curve(broken, 0, 1)
 
 
 # -- early ends
@@ -411,6 +444,26 @@ def test_rows_within_an_epoch_tell_how_the_run_goes(tmp_path: Path) -> None:
     progress = left(tmp_path, "progress.json")
     assert [27, 3] == [progress["step"], progress["epoch"]]
     assert found[-1]["metrics"] == progress["metrics"]
+
+
+def test_what_is_no_number_stays_out_of_rows(tmp_path: Path) -> None:
+    options = {"data": "synthetic_curve", "synthetic_rows": 10_000, "optimizer": "sgd", "lr": 100.0}
+    train(an_environment(tmp_path, {**options, "batch_size": 32, "log_steps": 1}))
+    root = tmp_path / "attempts/0"
+    documents = [root / "progress.json", root / "result.json", *root.glob("metrics/*.jsonl")]
+    lines = [line for path in documents[2:] for line in path.read_text().splitlines()]
+    found = [json.loads(text, parse_constant=no_number) for text in lines]
+    for path in documents[:2]:
+        json.loads(path.read_text(), parse_constant=no_number)
+
+    assert "infeasible" == left(tmp_path, "result.json")["status"]
+    assert {"train_loss"} == set(found[0]["metrics"])
+    assert {} == found[-1]["metrics"]
+    assert "grad_norm" not in found[-1]["run"]
+
+
+def no_number(text: str) -> float:
+    raise AssertionError(text)
 
 
 def test_rows_within_an_epoch_change_nothing_else(tmp_path: Path) -> None:

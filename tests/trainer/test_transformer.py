@@ -51,7 +51,7 @@ def blocks(network: Network) -> list[Block]:
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_the_size_has_a_closed_form(depth: int) -> None:
     network = a_network(TEXT, depth=depth)
-    block = 12 * WIDTH**2 + 13 * WIDTH  # 3 + 1 + 4 + 4 matrices; their biases and two norms
+    block = 12 * WIDTH**2 + 12 * WIDTH  # 3 + 1 + 4 + 4 matrices; biases of all but keys, and two norms
 
     assert depth * block + (VOCABULARY + CONTEXT) * WIDTH + 2 * WIDTH + (WIDTH + 1) * VOCABULARY == size(
         network
@@ -105,6 +105,32 @@ def test_the_class_of_a_row_depends_on_all_of_its_tokens() -> None:
     changed = (x + torch.eye(CONTEXT, dtype=torch.int64)) % VOCABULARY  # another token at each place in turn
 
     assert ((network(changed) - network(x)).abs().amax(1) > 1e-6).all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_torchs_own_whatever_bias_its_keys_have(causal: bool) -> None:
+    torch.manual_seed(0)
+    ours, x = Attention(Options(width=WIDTH, heads=4), WIDTH // 4, causal), torch.randn(3, CONTEXT, WIDTH)
+    theirs = nn.MultiheadAttention(WIDTH, 4, batch_first=True)
+    with torch.no_grad():
+        ours.bias.normal_()
+        of_query, of_value = ours.bias.chunk(2)
+        theirs.in_proj_weight.copy_(ours.first.weight)
+        theirs.in_proj_bias.copy_(torch.cat([of_query, torch.randn(WIDTH), of_value]))
+        theirs.out_proj.load_state_dict(ours.last.state_dict())
+    hidden = nn.Transformer.generate_square_subsequent_mask(CONTEXT) if causal else None
+    expected, _ = theirs(x, x, x, attn_mask=hidden, need_weights=False)
+
+    torch.testing.assert_close(expected, ours(x, None))
+
+
+def test_every_bias_of_attention_has_a_gradient_beyond_rounding() -> None:
+    network = a_network(ROWS)
+    network(some_tokens(8)).square().sum().backward()
+    biases = [p for name, p in network.named_parameters() if "attention" in name and name.endswith("bias")]
+
+    assert biases
+    assert all(p.grad is not None and float(p.grad.abs().min()) > 1e-7 for p in biases)
 
 
 # Places

@@ -59,6 +59,11 @@ class Checkpoints:
         found = (store.read(key, MANIFEST_LIMIT) for store in reversed(self._attempts))
         return next((data for data in found if data is not None), None)
 
+    @property
+    def kept(self) -> bool:
+        """Whether the store holds one of the last attempt."""
+        return bool(self._kept)
+
     def due(self, seconds: float) -> bool:
         """Whether the last one is that old; never while it is being written, nor without a store."""
         return time.monotonic() - self._saved >= seconds and bool(self._attempts) and not self._unwritten

@@ -45,7 +45,7 @@ class Learner:
         options = config.options
         self.step = 0  # steps done
         self.rows: list[dict[str, Any]] = []  # of the epochs that are measured
-        self.identity = identity(config, data, "" if stage is None else "first stage")
+        self.identity = identity(config, data, pace, "" if stage is None else "first stage")
         self.network = network
         self._options, self._seed, self._data, self._ranks = options, config.seed, data, ranks
         self._generator = _generator(ranks.device)
@@ -67,7 +67,10 @@ class Learner:
         options, ranks = self._options, self._ranks
         noise = options.dropout + options.dropconnect + options.stochastic_depth
         self._noisy = noise > 0 or options.model not in ARCHITECTURES  # others may have noise of their own
-        self._parts, self._least = options.grad_accum, least(self.network, ranks.world)
+        self._parts = options.grad_accum
+        self._least = max(
+            least(self.network, ranks.world), ranks.world
+        )  # norms wait for all ranks in each part
         self._cast = _cast(options, ranks.device)
         self._penalty = (
             Penalty(options, self.network) if options.l1 or options.l2 or options.grad_noise else None
@@ -78,7 +81,11 @@ class Learner:
         self._backward: Callable[[Tensor, slice], None] = self._plain if plain else self._general
 
     def learn(self, rows: Tensor, share: slice) -> None:
-        """One optimizer step on this rank's share of a global batch's rows; it never waits for a GPU."""
+        """One optimizer step on this rank's share of a global batch's rows.
+
+        It never waits for a GPU, but for two cases: fp16 with an optimizer that has no fused kernel, which
+        asks whether a gradient overflowed, and streamed rows whose numbers lie on the GPU.
+        """
         rate = self.rate(self.step) * self.plateau.factor
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -242,14 +249,19 @@ def _generator(device: torch.device) -> torch.Generator:
     return torch.default_generator
 
 
-def identity(config: Config, data: Data, stage: str = "") -> str:
-    """Equal for runs that compute the same, so that one may go on from the other's checkpoint."""
+def identity(config: Config, data: Data, pace: int, stage: str = "") -> str:
+    """Equal for runs that compute the same, so that one may go on from the other's checkpoint.
+
+    `pace` are the steps of an epoch: of other batches the same step has seen other rows.
+    """
     facts: list[object] = [_lasting(config), config.seed, config.fraction, data.digest, data.split_digest]
-    facts += [config.pretrained, stage, config.batch]
+    facts += [config.pretrained, stage, config.batch, pace]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _lasting(config: Config) -> dict[str, object]:
-    """The resolved options, but for those that stand there only because there are several ranks."""
-    usual = {name for name, option in OPTIONS.items() if "ranks" in option.conditions}
-    return {n: v for n, v in config.resolved.items() if n not in usual or v != OPTIONS[n].default}
+    """The resolved options; of those that only several ranks have, what was asked for on any number."""
+    several = {name for name, option in OPTIONS.items() if "ranks" in option.conditions}
+    given = {**config.fixed, **config.parameters}
+    asked = {n: v for n, v in given.items() if n in several and v != OPTIONS[n].default}
+    return {n: v for n, v in config.resolved.items() if n not in several} | asked

@@ -9,19 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from hypersweep_trainer import check, loss, metric
+from hypersweep_trainer.check.watch import Watch
 from hypersweep_trainer.checkpoint import Checkpoints, State
 from hypersweep_trainer.config import Config, maximized
+from hypersweep_trainer.counter import draw
 from hypersweep_trainer.data import Data
 from hypersweep_trainer.data.raw import Rows
 from hypersweep_trainer.learner import Learner
 from hypersweep_trainer.model import Network
 from hypersweep_trainer.model.pretrain import Stage
+from hypersweep_trainer.noise import noise_scale
+from hypersweep_trainer.options.facts import METRICS
 from hypersweep_trainer.order import batches, order
 from hypersweep_trainer.output import Output
+from hypersweep_trainer.pace import Pace, line, memory
 from hypersweep_trainer.patience import Patience
 from hypersweep_trainer.rank import Ranks, Wish
 from hypersweep_trainer.result import Outcome
+from hypersweep_trainer.stop import Stopped
 
+SHOWN = 3  # of the usual metrics, in the line of an epoch; the others are in the rows
 LONG = 60.0  # seconds after which an epoch is saved in its middle
 
 
@@ -50,17 +57,20 @@ class Loop:
         pace = len(self._batches)
         self.learner = Learner(config, data, ranks, network, options.epochs * pace, pace, stage)
         self.rule = loss.build(options, data.form, data.frequencies)
-        self._first_loss = first_loss
+        self._first_loss, self._watch = first_loss, Watch(ranks, first_loss)
         goal = config.goals[0] if config.goals else None
-        self._monitor = goal.metric if goal else "val_loss"
+        self._monitor = config.monitor
         self._patience = Patience(options, goal.maximize if goal else maximized(self._monitor))
         self._wanted = {*options.metrics, *(goal.metric for goal in config.goals)}
         self._best: dict[str, Tensor] | None = None  # weights of the best epoch, where they are wanted
         self._errors: dict[str, float] = {}
         self._best_errors: dict[str, float] = {}
-        self._resumed: int | None = None
+        self.resumed: int | None = (
+            None  # the step that this attempt went on from, of the stage that it was in
+        )
         self._saved = False  # whether a checkpoint holds the step at which it was stopped
-        self._lap = Lap(0, 0.0)
+        self._shown = {*METRICS[data.form.target][:SHOWN], *self._wanted}
+        self._pace = Pace(0, self._count / pace)
 
     def restore(self, state: State) -> None:
         """Go on from a checkpoint."""
@@ -68,26 +78,33 @@ class Loop:
             self.learner.thaw()
         self.learner.restore(state)
         self._patience.restore(state.parts["patience"])
+        self._watch.restore(state.parts["watch"])
         self._best, self._best_errors = state.parts.get("best"), state.parts.get("errors", {})
-        self._resumed = state.step
+        self.resumed = state.step
         self._output.say(f"going on after step {state.step}")
 
     def run(self) -> Outcome:
         """Train until the last epoch, until nothing gets better, or until asked to stop."""
         learner, options = self.learner, self._options
+        if self._final:
+            self._output.begin(self._config, learner.rows, self.resumed)
         first = torch.arange(len(self._batches[0]), device=self._ranks.device)
         learner.settle(first, self._shares[0])
-        self._lap = Lap(learner.step, time.monotonic())
+        self._pace = Pace(learner.step, self._count / len(self._batches))
         while len(learner.rows) < options.epochs and not self._patience.over:
             epoch = len(learner.rows) + 1
             if epoch == options.unfreeze_epoch and learner.step == self._start(epoch):
                 learner.thaw()
-            if not self._epoch(epoch):
-                return self._ended("stopped", f"stopped on request after step {learner.step}")
-            metrics = self._measured()
+            if ended := self._epoch(epoch):
+                return ended
+            try:
+                metrics = self._measured()
+            except Stopped:  # measured again by the attempt that goes on from here
+                self._saved = self._checkpoint(self._ranks.gather(learner.losses))
+                return self._stopped()
             if reason := check.trouble(metrics, self._first_loss, learner.step, epoch):
                 return self._ended("infeasible", reason)
-            self._report(epoch, metrics)
+            self._report(epoch, metrics | self._noise(epoch))
             self._judge(metrics)
             self._save(epoch)
         return self._end()
@@ -96,26 +113,34 @@ class Loop:
         """The step at which an epoch begins."""
         return (epoch - 1) * len(self._batches)
 
-    def _epoch(self, epoch: int) -> bool:
-        """The steps of an epoch that are not done yet; False when all ranks were asked to stop."""
+    def _epoch(self, epoch: int) -> Outcome | None:
+        """The steps of an epoch that are not done yet; an outcome where they are the last ones."""
         learner, every = self.learner, self._options.log_steps
         rows = order(self._options, self._count, self._data.strata, self._config.seed, epoch)
         done = learner.step - self._start(epoch)
+        if not done:
+            self._watch.renew(epoch, learner.step)
         ahead = list(zip(self._batches[done:], self._shares[done:], strict=True))
         own = (rows[batch.start : batch.stop][share] for batch, share in ahead)
         self._data.train.hint(torch.cat([rows[:0], *own]))
-        rows = rows.to(self._ranks.device)
-        for batch, share in ahead:
+        rows = rows.to(self._data.train.device)
+        self._pace.go(learner.step)
+        for steps, (batch, share) in enumerate(ahead, done + 1):
             learner.learn(rows[batch.start : batch.stop], share)
             self._output.beat(learner.step)
             if every and learner.step % every == 0:
-                self._log(epoch)
+                self._log(batch.stop)
+            if reason := self._watch.look(learner.losses, steps, batch.stop):
+                return self._ended("infeasible", reason)
             now = self._ranks.agree(self._wish())
             if now is not Wish.GO:
                 self._saved = self._checkpoint(self._ranks.gather(learner.losses))
             if now is Wish.STOP:
-                return False
-        return True
+                return self._stopped()
+        return None
+
+    def _stopped(self) -> Outcome:
+        return self._ended("stopped", f"stopped on request after step {self.learner.step}")
 
     def _wish(self) -> Wish:
         if self._should_stop():
@@ -123,33 +148,51 @@ class Loop:
         return Wish.SAVE if self._options.checkpoint_epochs and self._checkpoints.due(LONG) else Wish.GO
 
     def _measured(self) -> dict[str, float]:
-        """The metrics of an epoch, the same on every rank."""
+        """The metrics of an epoch, the same on every rank; raises Stopped, and then nothing has changed."""
         learner = self.learner
-        metrics = {"train_loss": float(self._ranks.sum(learner.losses)) / self._count}
-        learner.losses.zero_()
+        metrics = {"train_loss": float(self._ranks.sum(learner.losses.clone())) / self._count}
+        self._pace.measure(learner.step)
         self._errors = {}
-        if not self._final:
-            return metrics
-        with learner.measured() as network:
-            return metrics | self._evaluated(network, "val", self._data.val)
+        if self._final:
+            with learner.measured() as network:
+                metrics |= self._evaluated(network, "val", self._data.val, self._should_stop)
+        learner.losses.zero_()
+        return metrics
 
-    def _evaluated(self, network: nn.Module, prefix: str, part: Rows) -> dict[str, float]:
-        found = metric.evaluate(network, part, self._data, self._ranks, prefix, self.rule, self._wanted)
-        self._errors |= found.errors
+    def _evaluated(
+        self, network: nn.Module, prefix: str, part: Rows, should_stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float]:
+        form, scaling = self._data.form, self._data.scaling
+        found = metric.evaluate(
+            network, part, form, scaling, self._ranks, prefix, self.rule, self._wanted, should_stop
+        )
+        self._errors |= finite(found.errors)
         return found.values
 
-    def _log(self, epoch: int) -> None:
-        """A row within an epoch; reading the loss waits for the device, so it is rare."""
+    def _noise(self, epoch: int) -> dict[str, float]:
+        """The noise scale, where it is wanted and can be told."""
+        if not self._options.noise_scale:
+            return {}
+        passed = max(self._config.batch // (self._options.grad_accum * self._ranks.world), 1)
+        seed = draw(self._config.seed, "noise scale", epoch)
+        found = noise_scale(self.learner.network, self.rule, self._data, self._ranks, seed, passed)
+        return finite({"noise_scale": found})
+
+    def _log(self, rows: int) -> None:
+        """A row within an epoch, of its `rows` rows so far on all ranks; it waits for the device."""
         learner = self.learner
-        own = sum(share.stop - share.start for share in self._shares[: learner.step - self._start(epoch)])
-        metrics = {"train_loss": float(learner.losses) / max(own, 1)}  # of the epoch so far, on this rank
+        metrics = finite({"train_loss": math.fsum(self._ranks.gather(learner.losses)) / rows})
+        self._pace.measure(learner.step)
         self._output.row({"step": learner.step, "time": time.time(), "metrics": metrics, "run": self._run()})
+        self._pace.go(learner.step)
 
     def _report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         learner, run = self.learner, self._run()
         row = {"step": learner.step, "epoch": epoch, "time": time.time(), "metrics": dict(metrics)}
         learner.rows.append(row)
-        words = line(row, run, self._options.epochs, self._count)
+        epochs = self._options.epochs
+        left = self._pace.left(learner.step, (epochs - epoch) * len(self._batches))
+        words = line(row, run, epochs, left, self._shown)
         if not self._final:
             self._output.say(f"first stage, {words}")
             return
@@ -157,17 +200,15 @@ class Loop:
         self._output.say(words)
 
     def _run(self) -> dict[str, float]:
-        """How the run goes: rate, gradient, speed since its start, memory."""
-        learner, seconds = self.learner, time.monotonic() - self._lap.began
-        steps = max(learner.step - self._lap.step, 1)
+        """How the run goes: rate, gradient, speed of training since the last row, memory."""
+        learner = self.learner
         found = {
             "lr": learner.rate(learner.step - 1) * learner.plateau.factor,
             "grad_norm": learner.gradient_norm(),
-            "samples_per_second": steps * self._count / len(self._batches) / seconds,
+            "samples_per_second": self._pace.rate,
+            "memory_bytes": memory(self._ranks.device),
         }
-        if self._ranks.device.type == "cuda":
-            found["device_memory_bytes"] = float(torch.cuda.max_memory_allocated(self._ranks.device))
-        return {name: value for name, value in found.items() if math.isfinite(value)}  # fp16 skips steps
+        return finite(found)  # fp16 skips steps
 
     def _judge(self, metrics: Mapping[str, float]) -> None:
         """Whether this epoch was better than all before, for the end and for the learning rate."""
@@ -186,7 +227,7 @@ class Loop:
             self._checkpoint([0.0] * self._ranks.world)
 
     def _checkpoint(self, losses: list[float]) -> bool:
-        parts: dict[str, Any] = {"patience": self._patience.state()}
+        parts: dict[str, Any] = {"patience": self._patience.state(), "watch": self._watch.state()}
         if self._best is not None:
             parts["best"], parts["errors"] = self._best, self._best_errors
         return self._checkpoints.save(self.learner.state(losses, parts))
@@ -202,7 +243,7 @@ class Loop:
         elif learner.average is not None:
             learner.network.load_state_dict(learner.weights())
         if self._data.test is not None and self._final:  # of the weights that are kept
-            found = self._evaluated(learner.network, "test", self._data.test)
+            found = finite(self._evaluated(learner.network, "test", self._data.test))
             learner.rows[-1] = {**learner.rows[-1], "metrics": {**learner.rows[-1]["metrics"], **found}}
             self._output.row(learner.rows[-1])
         return self._ended("done")
@@ -210,27 +251,15 @@ class Loop:
     def _ended(self, status: str, reason: str = "") -> Outcome:
         learner = self.learner
         return Outcome(
-            self._config, status, learner.step, learner.rows, reason, self._resumed, self._saved,
+            self._config, status, learner.step, learner.rows, reason, self.resumed, self._saved,
             errors=self._errors if status == "done" else {},
         )  # fmt: skip
-
-
-class Lap:
-    """Where and when this attempt began."""
-
-    def __init__(self, step: int, began: float) -> None:
-        self.step, self.began = step, began
 
 
 def _slice(share: range) -> slice:
     return slice(share.start, share.stop)
 
 
-def line(row: Mapping[str, Any], run: Mapping[str, float], epochs: int, count: int) -> str:
-    """An epoch as people read it: metrics, learning rate, samples a second, minutes and seconds to go."""
-    metrics = "  ".join(f"{name} {value:.4g}" for name, value in row["metrics"].items())
-    left = round((epochs - row["epoch"]) * count / run["samples_per_second"])
-    return (
-        f"epoch {row['epoch']}/{epochs}  step {row['step']}  {metrics}  lr {run['lr']:.3g}  "
-        f"{run['samples_per_second']:.0f} samples/s  {left // 60}:{left % 60:02d} to go"
-    )
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Without what JSON cannot hold."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -21,12 +21,6 @@ class Penalty:
         self._l1, self._l2, self._noise = options.l1, options.l2, options.grad_noise
         self._parameters = [p for p in network.parameters() if p.requires_grad]
 
-    def value(self) -> Tensor:
-        """What the penalties add to the loss, ()."""
-        weights = [p for p in self._parameters if p.ndim > 1]
-        parts = (self._l1 * weight.abs().sum() + self._l2 / 2 * weight.square().sum() for weight in weights)
-        return sum(parts, torch.zeros(()))
-
     @torch.no_grad()
     def apply(self, seed: int, step: int) -> None:
         """Add to the gradients of a step; equal seeds draw equal noise, on every rank."""

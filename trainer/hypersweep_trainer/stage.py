@@ -13,7 +13,7 @@ from hypersweep_trainer.loop import Loop
 from hypersweep_trainer.model import Network, pretrain
 from hypersweep_trainer.model.sync import synchronise
 from hypersweep_trainer.output import Output
-from hypersweep_trainer.rank import Ranks
+from hypersweep_trainer.prelude import Prelude
 from hypersweep_trainer.result import Outcome
 
 OFF = {
@@ -23,23 +23,25 @@ OFF = {
     "unfreeze_epoch": 0,
     "log_steps": 0,
     "sampling": "all",
+    "noise_scale": False,
 }
 
 
 def first(
     config: Config,
     data: Data,
-    ranks: Ranks,
+    prelude: Prelude,
     output: Output,
     checkpoints: Checkpoints,
     should_stop: Callable[[], bool],
     network: Network,
 ) -> Outcome | None:
-    """Run the stage that `pretrain` names and give `network` what it learned.
+    """Run the stage that `pretrain` names, if any, and give `network` what it learned.
 
-    Returns an outcome where the stage ended the run: it was asked to stop, or its loss was not finite.
+    An outcome other than `done` ends the run: it was asked to stop, or its loss was not finite. Raises
+    Stopped when that was before its first step.
     """
-    options = config.options
+    options, ranks = config.options, prelude.ranks
     if options.pretrain == "none":
         return None
     torch.default_generator.manual_seed(draw(config.seed, "first stage"))
@@ -49,11 +51,10 @@ def first(
     before = config.changed(epochs=options.pretrain_epochs, **OFF)
     data = replace(data, train=data.unlabelled)
     loop = Loop(before, data, ranks, stage.network.to(ranks.device), output, checkpoints, should_stop, stage)
-    saved = ranks.spread(checkpoints.newest(loop.learner.identity))
+    saved = prelude.read(lambda: checkpoints.newest(loop.learner.identity))
     if saved is not None:
         loop.restore(read(saved))
     outcome = loop.run()
-    if outcome.status != "done":
-        return outcome
-    pretrain.second(network, loop.learner.network)
-    return None
+    if outcome.status == "done":
+        pretrain.second(network, loop.learner.network)
+    return outcome

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from hypersweep_trainer import automatic, check, model, saved, stage
 from hypersweep_trainer.checkpoint import Checkpoints, read
@@ -21,41 +22,53 @@ from hypersweep_trainer.loop import Loop
 from hypersweep_trainer.model import transfer
 from hypersweep_trainer.model.sync import synchronise
 from hypersweep_trainer.options import Options
+from hypersweep_trainer.order import batches
+from hypersweep_trainer.outage import answer
 from hypersweep_trainer.output import Output
+from hypersweep_trainer.prelude import Prelude
 from hypersweep_trainer.rank import Ranks
 from hypersweep_trainer.result import Outcome
+from hypersweep_trainer.stop import Look, unasked
 
 
 def train(
     config: Config, ranks: Ranks, output: Output, checkpoints: Checkpoints, should_stop: Callable[[], bool]
 ) -> Outcome:
-    """Train one configuration to its end, its divergence, or the step at which it is asked to stop."""
+    """Train one configuration to its end, its divergence, or the step at which it is asked to stop.
+
+    Raises Stopped on all ranks where one was asked to stop before the first step.
+    """
     tune(config.options)
+    prelude = Prelude(ranks, should_stop)
     with refused():
-        data = load(config, ranks.device)
+        data = prelude.each(lambda: answer(lambda: load(config, ranks.device), prelude.look))
+    for words in data.notes:
+        output.say(words)
     config = config.told(data.facts)
     output.describe(**facts(config, data, ranks))
     with refused():
-        build = partial(built, data=data, device=ranks.device)
-        config = automatic.settle(config, data, ranks, checkpoints, output, build)
-    state = ranks.spread(checkpoints.newest(identity(config, data)))
-    with refused():
-        network = built(config, data, ranks.device)
-    said = ranks.spread(json.dumps(check.before(config, data, network, ranks.device)).encode())
-    verdicts = json.loads(said or b"{}")  # rank 0's, for all must agree on whether to go on
+        build = partial(built, data=data, device=ranks.device, look=prelude.look)
+        config = automatic.settle(config, data, prelude, checkpoints, output, build)
+        network = prelude.each(partial(build, config))
+    pace = len(batches(config, len(data.train), network, ranks.world))
+    state = prelude.read(lambda: checkpoints.newest(identity(config, data, pace)))
+    verdicts = checked(config, data, network, prelude)
     for words in filter(None, [check.failed(verdicts)]):
         output.say(f"check failed: {words}")
         if config.options.checks == "stop" and config.thorough:
             return Outcome(config, "infeasible", reason=f"a check failed: {words}", checks=verdicts)
+    first: Outcome | None = None
     if state is None:
-        first = stage.first(config, data, ranks, output, checkpoints, should_stop, network)
-        if first is not None:
+        first = stage.first(config, data, prelude, output, checkpoints, should_stop, network)
+        if first is not None and first.status != "done":
             return replace(first, checks=verdicts)
     with refused():
         start = check.start_of(config, data, verdicts, ranks.device)
         loop = Loop(config, data, ranks, network, output, checkpoints, should_stop, first_loss=start)
     if state is not None:
         loop.restore(read(state))
+    elif first is not None:
+        loop.resumed = first.resumed_from
     outcome = loop.run()
     if outcome.status != "stopped":
         later = check.after(config, data, loop.learner.network, outcome, ranks.device)
@@ -89,16 +102,26 @@ def tune(options: Options) -> None:
         torch._dynamo.reset()  # a process that ran other networks would compile no more
 
 
-def built(config: Config, data: Data, device: torch.device) -> model.Network:
+def checked(config: Config, data: Data, network: nn.Module, prelude: Prelude) -> check.Verdicts:
+    """What rank 0 says of it, for all must agree on whether to go on."""
+
+    def verdicts() -> bytes:
+        return json.dumps(check.before(config, data, network, prelude.ranks.device, prelude.look)).encode()
+
+    found: check.Verdicts = json.loads(prelude.spread(verdicts) or b"{}")
+    return found
+
+
+def built(config: Config, data: Data, device: torch.device, look: Look = unasked) -> model.Network:
     """The network of a configuration with its first weights, on the device."""
     options = config.options
     torch.default_generator.manual_seed(draw(config.seed, "model"))
     network = model.build(options, data.form)
     if options.pretrained not in ("", "true"):
         url = config.pretrained or options.pretrained
-        names = data.encoding.get("names", ())
+        names, read = data.encoding.get("names", ()), transfer.folder(url, config.stores)
         transfer.pretrained(
-            replace(options, pretrained=url), network, transfer.folder(url, config.stores), names
+            replace(options, pretrained=url), network, lambda name: answer(partial(read, name), look), names
         )
     if options.sync_bn:
         synchronise(network, device)

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
@@ -11,12 +11,13 @@ from hypersweep import contract
 from hypersweep.store import Store, StoreError, StoreRefused, open_store, sub
 from hypersweep_trainer.config import Config, ConfigError, Place, termination_log
 from hypersweep_trainer.memory import exhausted
+from hypersweep_trainer.outage import answer
 from hypersweep_trainer.output import Report, Silence
 from hypersweep_trainer.result import Outcome
+from hypersweep_trainer.stop import Look, Stopped, looking
 from hypersweep_trainer.writer import Writer
 
-PATIENCE = 30.0  # seconds that the first write waits for a store that may come back
-NOTICE = 5.0  # seconds in which a rank notices by itself that another one has failed
+LAST = 0.2  # seconds that a thread has to end which is done
 EXHAUSTED = "out of memory: "
 LOG = logging.getLogger("hypersweep_trainer")
 
@@ -27,22 +28,22 @@ class Failed(Exception):
 
 def run(env: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
     """Train what `env` asks for and return the exit code; never raises, and leaves os.environ alone."""
-    message = termination_log(env)
+    message, writer = termination_log(env), Writer(_warn, should_stop)
     try:
         config, place = Config.read(env), Place.read(env)
-        stores = probed(attempts(env, config.attempt), config.pod) if place.rank == 0 else []
-    except (ConfigError, StoreError) as error:
-        print(error, file=sys.stderr, flush=True)
-        Report(None, Writer(print), message).fail(str(error))
-        return contract.EXIT_CONFIG
-    writer = Writer(lambda line: print(line, file=sys.stderr, flush=True))
+        stores = attempts(env, config.attempt) if place.rank == 0 else []
+        probe(stores, config.pod, looking(should_stop))
+    except (ConfigError, StoreError, Stopped) as error:
+        _warn(str(error))
+        Report(None, writer, message).fail(str(error))
+        return code(error)
     report = Report(stores[-1] if stores else None, writer, message) if place.rank == 0 else Silence()
     try:
         return _trained(config, place, stores, writer, report, should_stop)
-    except ConfigError as error:  # the data, or the network, is not what the options say
+    except (ConfigError, StoreRefused, Stopped) as error:  # data or network are not what the options say
         report.say(str(error))
-        report.fail(str(error), config)
-        return contract.EXIT_CONFIG
+        report.fail(str(error), None if isinstance(error, Stopped) else config)
+        return code(error)
     except Exception as error:
         LOG.exception("rank %d failed", place.rank)
         report.fail(str(error) if isinstance(error, Failed) else described(place.rank, error), config)
@@ -60,14 +61,21 @@ def _trained(
     should_stop: Callable[[], bool],
 ) -> int:
     from hypersweep_trainer.checkpoint import Checkpoints
+    from hypersweep_trainer.data.raw import DataError
     from hypersweep_trainer.rank import join
     from hypersweep_trainer.train import train
 
-    ranks = join(place)
+    ranks = join(place, looking(should_stop))
     ranks.listen(lambda word: give_up(report, config, word))
+    checkpoints = Checkpoints(stores, config.pod, writer)
     try:
-        outcome = train(config, ranks, report, Checkpoints(stores, config.pod, writer), should_stop)
-    except ConfigError:
+        outcome = train(config, ranks, report, checkpoints, should_stop)
+    except Stopped:
+        raise
+    except (ConfigError, StoreRefused, DataError) as error:  # maybe on this rank alone, of its node's files
+        ranks.tell(str(error))
+        if isinstance(error, DataError):  # of rows that are read when a batch wants them
+            raise ConfigError(str(error)) from error
         raise
     except Exception as error:
         ranks.tell(
@@ -76,18 +84,34 @@ def _trained(
         word = ranks.heard() or described(place.rank, error)
         if not word.startswith(EXHAUSTED):
             raise Failed(word) from error
-        return report.finish(Outcome(config, "infeasible", reason=word))
-    ranks.leave()  # before the last writes, which may take a while
-    return report.finish(outcome)
+        outcome = Outcome(config, "infeasible", reason=word)
+    else:
+        ranks.leave()  # before the last writes, which may take a while
+    found = report.finish(outcome, lambda: checkpoints.kept or outcome.resumed_from is not None)
+    # A store that is away took no result in a pod's grace: the next attempt comes to it again.
+    return contract.EXIT_STOPPED if found == contract.EXIT_ERROR and should_stop() else found
 
 
 def give_up(report: Report | Silence, config: Config, word: str) -> None:
-    """End this process for another rank's failure, unless it notices by itself: it may wait for that rank."""
-    time.sleep(NOTICE)
+    """End this process for another rank's failure, which it has not noticed: it may wait for that rank."""
     if word.startswith(EXHAUSTED):
         os._exit(report.finish(Outcome(config, "infeasible", reason=word)))
     report.fail(word, config)
     os._exit(contract.EXIT_ERROR)
+
+
+def code(error: Exception) -> int:
+    """How a process ends that this error ended: what may go better another time is not refused for ever."""
+    match error:
+        case Stopped():
+            return contract.EXIT_STOPPED
+        case ConfigError() | StoreRefused():
+            return contract.EXIT_CONFIG
+    return contract.EXIT_ERROR
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def described(rank: int, error: Exception) -> str:
@@ -97,6 +121,14 @@ def described(rank: int, error: Exception) -> str:
 def warm() -> None:
     """Import what a first trial would, so that its time is training's."""
     import_module("hypersweep_trainer.train")
+
+
+def idle() -> bool:
+    """Whether nothing that a trial began goes on after it: a question to a store, or a write."""
+    begun = [thread for thread in threading.enumerate() if thread.name.startswith(("aside", "writer"))]
+    for thread in begun:
+        thread.join(LAST)
+    return not any(thread.is_alive() for thread in begun)
 
 
 def attempts(env: Mapping[str, str], attempt: int) -> list[Store]:
@@ -114,16 +146,7 @@ def attempts(env: Mapping[str, str], attempt: int) -> list[Store]:
     return [sub(trial, str(number)) for number in range(attempt + 1)]
 
 
-def probed(stores: list[Store], pod: str) -> list[Store]:
-    """The stores themselves, once the last one took a write: no hour is spent on what cannot be kept."""
-    deadline, pause = time.monotonic() + PATIENCE, 0.5
-    while stores:
-        try:
-            stores[-1].write(contract.PROBE, pod.encode())
-            break
-        except StoreError as error:
-            if isinstance(error, StoreRefused) or time.monotonic() + pause > deadline:
-                raise
-        time.sleep(pause)
-        pause *= 2
-    return stores
+def probe(stores: Sequence[Store], pod: str, look: Look) -> None:
+    """Return once the last of the stores took a write: no hour is spent on what cannot be kept."""
+    if stores:
+        answer(lambda: stores[-1].write(contract.PROBE, pod.encode()), look)

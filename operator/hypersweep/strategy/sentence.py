@@ -1,12 +1,14 @@
 """What was decided, in a sentence that a person reads in the live table."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from hypersweep.space import Value
 from hypersweep.strategy.judge import Verdict
 from hypersweep.trial import Objective, Parameters
 
+ROUNDING = 1e-12  # of a metric: smaller differences are those of arithmetic
 Reached = Sequence[tuple[str, float]]  # arms by their description, and what each of them reached
 
 
@@ -19,6 +21,11 @@ def _shown(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return f"[{', '.join(map(_shown, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def told(value: float, metric: float) -> float:
+    """A spread or difference of a metric that is about `metric`; 0 where it is none but for rounding."""
+    return value if abs(value) > ROUNDING * abs(metric) else 0.0
 
 
 def _against(one: Parameters, other: Parameters, names: Sequence[str]) -> str:
@@ -58,17 +65,19 @@ def adopted(verdict: Verdict, objective: Objective, incumbent: Parameters, names
     if verdict.unusable:
         return f"adopted {ours}: the best feasible arm, for {theirs} came to no feasible result"
     gain, error = verdict.gains[best.arm], verdict.standard_error(best.arm)
-    change = f"{objective.gain(gain.mean):+.4g}" + ("" if error is None else f" ± {error:.2g}")
+    reached = fmean(best.values(objective.metric).values())
+    spread = "" if error is None else f" ± {told(error, reached):.2g}"
+    change = f"{objective.gain(gain.mean):+.4g}{spread}"
     if winner is best:
-        return f"adopted {ours}: {objective.metric} {change} over {theirs}, {_reason(verdict)}"
-    reason = _reason(verdict) if gain.mean > 0 else "no better"
+        return f"adopted {ours}: {objective.metric} {change} over {theirs}, {_reason(verdict, reached)}"
+    reason = _reason(verdict, reached) if gain.mean > 0 else "no better"
     return f"kept {theirs}: {ours} gives {objective.metric} {change}, {reason}"
 
 
-def _reason(verdict: Verdict) -> str:
+def _reason(verdict: Verdict, reached: float) -> str:
     """What decided: the noise between seeds, or the least gain that is wanted."""
     threshold, margin = verdict.threshold, verdict.margin
-    limit = f" (threshold {threshold:.3g})" if threshold is not None else ""
+    limit = f" (threshold {told(threshold, reached):.3g})" if threshold is not None else ""
     above = verdict.winner is verdict.best
     if threshold is None:
         return "but the noise is unknown with one run each"
@@ -90,6 +99,6 @@ def concluded(objective: Objective, chosen: Parameters, numbers: Mapping[str, An
         return f"{reached}; nothing was found that beats the start"
     if gain is None or interval is None:
         return f"{reached}; too few runs of it and the start to compare them"
-    low, high = sorted(objective.gain(end) for end in interval)
+    low, high = sorted(told(objective.gain(end), mean) for end in interval)
     change, n, level = objective.gain(gain), numbers["n"], numbers["level"]
     return f"{reached}: {change:+.4g} over the start ({level:.0%} interval {low:+.4g} to {high:+.4g}, n={n})"

@@ -5,7 +5,7 @@ None of them reads test rows, or leaves a trace in what is trained.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -18,16 +18,22 @@ from hypersweep_trainer.check.gradient import gradient
 from hypersweep_trainer.check.verdict import Verdict, hint
 from hypersweep_trainer.config import Config
 from hypersweep_trainer.data import Data
-from hypersweep_trainer.result import Outcome
+from hypersweep_trainer.result import Outcome, failed
+from hypersweep_trainer.stop import Look, unasked
 
-__all__ = ["after", "before", "failed", "start_of", "trouble"]
+__all__ = ["Verdicts", "after", "before", "failed", "start_of", "trouble"]
 
 Verdicts = dict[str, Verdict]  # by the names of the checks
 Checks = dict[str, Callable[[], Verdict]]
 
 
-def before(config: Config, data: Data, network: nn.Module, device: torch.device) -> Verdicts:
-    """What is to be said before training; in a sweep's first trial of all checks, else of the free ones."""
+def before(
+    config: Config, data: Data, network: nn.Module, device: torch.device, look: Look = unasked
+) -> Verdicts:
+    """What is to be said before training; in a sweep's first trial of all checks, else of the free ones.
+
+    Those that take long call `look` between their steps, and raise what it raises.
+    """
     options = config.options
     if options.checks == "off":
         return {}
@@ -35,9 +41,9 @@ def before(config: Config, data: Data, network: nn.Module, device: torch.device)
     if not options.pretrained:  # else the network knows something already
         checks["first_loss"] = lambda: start.first_loss(network, options, data, device)
     if config.thorough:
-        few = Few(config, data, device)
+        few = Few(config, data, device, look)
         checks |= {
-            "gradient": lambda: gradient(config, data, device),
+            "gradient": lambda: gradient(config, data, device, look),
             "overfit_small": few.overfit,
             "regularisation": few.regularisation,
             "hints": lambda: advice(config),
@@ -67,13 +73,6 @@ def after(config: Config, data: Data, network: nn.Module, outcome: Outcome, devi
         outside = outcome.rows[-1]["metrics"]["val_loss"]
         checks["gap"] = lambda: course.gap(network, options, data, outside, device)
     return _made(checks)
-
-
-def failed(verdicts: Mapping[str, Verdict]) -> str:
-    """The sentences of the checks that failed; empty when none did."""
-    return "; ".join(
-        f"{name}: {verdict['words']}" for name, verdict in verdicts.items() if verdict["verdict"] == "fail"
-    )
 
 
 def _made(checks: Checks) -> Verdicts:

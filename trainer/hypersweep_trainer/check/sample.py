@@ -25,7 +25,15 @@ def taken(data: Data, rows: Tensor) -> tuple[Tensor, Tensor]:
     return x, x if data.form.target == "reconstruction" else y
 
 
+def judged(data: Data, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Training rows as evaluation sees them, which may crop or scale images otherwise, and their targets."""
+    if data.evaluated is None:
+        return taken(data, rows)
+    found = data.evaluated(rows.cpu().numpy())
+    return found.take(torch.arange(len(rows), device=found.device))
+
+
 def measured(network: nn.Module, rule: Loss, data: Data, x: Tensor, y: Tensor) -> tuple[float, float]:
     """The mean loss of rows, and its standard error."""
-    found = metric.evaluate(network, Resident(x, y), data, Alone(x.device), "sample", rule)
+    found = metric.evaluate(network, Resident(x, y), data.form, data.scaling, Alone(x.device), "sample", rule)
     return found.values["sample_loss"], found.errors["sample_loss"]

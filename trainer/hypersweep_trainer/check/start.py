@@ -45,7 +45,7 @@ def _equal(options: Options, classes: int) -> float:
         case "bce":
             return math.log(2)
         case "hinge":
-            return 1 - 1 / classes
+            return 1.0 if classes == 2 else 1 - 1 / classes
         case "focal":
             return float((1 - 1 / classes) ** options.focal_gamma) * math.log(classes)
     return math.log(classes)
@@ -99,12 +99,18 @@ def _of_first_weights(network: nn.Module, rule: Loss, x: Tensor, y: Tensor) -> t
     """The mean loss and its standard error, as in evaluation; but batch norm has no running means yet."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
-        if hasattr(module, "running_mean"):
-            module.train()
+        if getattr(module, "running_mean", None) is not None:
+            module.register_forward_pre_hook(_met)
     parts = -(-len(x) // CHUNK)
     pairs = zip(x.tensor_split(parts), y.tensor_split(parts), strict=True)
     losses = torch.cat([rule.plain(network(rows), targets) for rows, targets in pairs]).double()
     return float(losses.mean()), float(losses.std(correction=0)) / math.sqrt(len(losses))
+
+
+def _met(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Let a norm in evaluation use the statistics of these rows: in training it may wait for other ranks."""
+    x = inputs[0].transpose(0, 1).flatten(1).float()
+    norm.running_mean, norm.running_var = x.mean(1), x.var(1, correction=0)
 
 
 def zero_mean(options: Options, data: Data, device: torch.device) -> Verdict:

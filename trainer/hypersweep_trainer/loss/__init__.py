@@ -39,7 +39,7 @@ def build(options: Options, form: Form, frequencies: Sequence[float]) -> Loss:
     function = classes.function if discrete else numbers.function
     whole, rows = WHOLE.get(form.target, _same), ROWS.get(form.target, _same)
     mean, each = whole(function(options, "mean")), rows(function(options, "none"))
-    plain = rows(function(replace(options, label_smoothing=0.0, bce_threshold=0.0), "none"))
+    plain = rows(function(replace(options, label_smoothing=0.0, bce_threshold=0.0, focal_alpha=0.0), "none"))
     weight = classes.weight(frequencies) if options.class_weights == "balanced" else None
     if weight is not None:
         each = classes.weighed(each, weight)

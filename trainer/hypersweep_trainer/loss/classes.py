@@ -20,22 +20,51 @@ def function(options: Options, reduction: str) -> Function:
         case "bce":
             return partial(bce, smoothing=smoothing, threshold=options.bce_threshold, reduction=reduction)
         case "hinge":
-            return partial(functional.multi_margin_loss, reduction=reduction)
-        case "focal" if options.focal_gamma:
-            return partial(focal, gamma=options.focal_gamma, smoothing=smoothing, reduction=reduction)
+            return partial(hinge, reduction=reduction)
+        case "focal" if options.focal_gamma or options.focal_alpha:
+            gamma, alpha = options.focal_gamma, options.focal_alpha
+            return partial(focal, gamma=gamma, alpha=alpha, smoothing=smoothing, reduction=reduction)
     return partial(functional.cross_entropy, label_smoothing=smoothing, reduction=reduction)
 
 
-def focal(output: Tensor, y: Tensor, gamma: float, smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
+def hinge(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """max(0, 1 - margin) of two classes, the margin being the class's score above the other's.
+
+    Of more classes it is the sum over the others, divided by all (torch's MultiMarginLoss); for two that
+    would be half of what is known as the hinge loss.
+    """
+    losses = functional.multi_margin_loss(output, y, reduction=reduction)
+    return 2 * losses if output.shape[1] == 2 else losses
+
+
+def focal(
+    output: Tensor,
+    y: Tensor,
+    gamma: float,
+    alpha: float = 0.0,
+    smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
     """(1 - p)^gamma * -ln p of the class's probability p (arXiv 1708.02002).
 
+    With an alpha it is weighed by 1 - alpha in the first class, the background, and by alpha in all others.
     Of `smoothing` all classes have an equal share: then it is the mean of their losses.
     """
     logs = functional.log_softmax(output, 1)
     losses = _focal(logs.gather(1, y[:, None]), gamma).squeeze(1)
+    if alpha:
+        losses = losses * _foreground(y, alpha)
     if smoothing:
-        losses = (1 - smoothing) * losses + smoothing * _focal(logs, gamma).mean(1)
+        spread = _focal(logs, gamma)
+        if alpha:
+            spread = spread * _foreground(torch.arange(logs.shape[1], device=logs.device), alpha)
+        losses = (1 - smoothing) * losses + smoothing * spread.mean(1)
     return losses.mean() if reduction == "mean" else losses
+
+
+def _foreground(classes: Tensor, alpha: float) -> Tensor:
+    """The weight of each class."""
+    return 1 - alpha + (2 * alpha - 1) * (classes > 0)
 
 
 def _focal(logs: Tensor, gamma: float) -> Tensor:

@@ -1,7 +1,5 @@
 """Normalisation by name, for rows, maps and tokens."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -56,9 +54,10 @@ def norm(options: Options, channels: int, kind: str, dims: int = 2) -> nn.Module
         case "layer", _:
             return nn.LayerNorm(channels)
         case "group", "map":
-            return nn.GroupNorm(math.gcd(options.norm_groups, channels), channels)
+            return nn.GroupNorm(_groups(options.norm_groups, channels), channels)
         case "group", _:
-            return (TokenGroupNorm if kind == "token" else nn.GroupNorm)(_groups(options, channels), channels)
+            groups = _groups(min(options.norm_groups, channels - 1), channels)  # of two units at least
+            return (TokenGroupNorm if kind == "token" else nn.GroupNorm)(groups, channels)
         case "rms", "map":
             return MapRMSNorm(channels)
         case "rms", _:
@@ -66,7 +65,6 @@ def norm(options: Options, channels: int, kind: str, dims: int = 2) -> nn.Module
     return nn.Identity()
 
 
-def _groups(options: Options, channels: int) -> int:
-    """Groups that divide the channels and hold two at least: one by itself would be 0 whatever it is."""
-    groups = math.gcd(options.norm_groups, channels)
-    return groups if groups < channels else max(part for part in range(1, channels) if channels % part == 0)
+def _groups(most: int, channels: int) -> int:
+    """Groups that share the channels out evenly, as many as there can be."""
+    return next(groups for groups in range(min(most, channels), 0, -1) if channels % groups == 0)

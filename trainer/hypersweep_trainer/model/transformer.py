@@ -146,18 +146,27 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Each token gathers from all others, or from those before it: (n, places, width) -> the same."""
+    """Each token gathers from all others, or from those before it: (n, places, width) -> the same.
+
+    Keys have no bias: what it would add to all scores of a query the softmax takes away, so that its gradient
+    would be nothing but rounding, of which Adam makes steps.
+    """
 
     def __init__(self, options: Options, size: int, causal: bool) -> None:
         super().__init__()
         self._heads, self._size, self._causal = options.heads, size, causal
         self._rate = options.dropout
-        self.first = layer.linear(options, options.width, 3 * options.heads * size)
-        self.last = layer.linear(options, options.heads * size, options.width)
+        inner = options.heads * size
+        self.first = layer.linear(options, options.width, 3 * inner, bias=False)
+        self.bias = nn.Parameter(torch.zeros(2 * inner))  # of queries and of values
+        self.last = layer.linear(options, inner, options.width)
 
     def forward(self, x: Tensor, turn: Turn | None) -> Tensor:
+        query, key, value = self.first(x).chunk(3, 2)
+        of_query, of_value = self.bias.to(query.dtype).chunk(2)
         query, key, value = (
-            part.unflatten(2, (self._heads, self._size)).transpose(1, 2) for part in self.first(x).chunk(3, 2)
+            part.unflatten(2, (self._heads, self._size)).transpose(1, 2)
+            for part in (query + of_query, key, value + of_value)
         )
         if turn is not None:
             query, key = turned(query, turn), turned(key, turn)
