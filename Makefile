@@ -40,9 +40,8 @@ format: $(ALL)  ## format the code, fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(ALL)  ## print each published figure beside its reference (half an hour)
+bench: bench-trainer  ## print each published figure beside its reference (an hour)
 	$(BIN)/python -m benchmarks.local
-	$(BIN)/python -m benchmarks.step
 	$(BIN)/python tests/cluster/build.py
 	$(BIN)/python -m benchmarks.cluster
 
