@@ -48,6 +48,12 @@ WRONG = (
         'unknown field "spec.paralellism"',
     ),
     Wrong(
+        "a field of a strategy that has none",
+        "strategy: {random: {trials: 4}}",
+        ("spec.strategy.random.trials: no such field; known: none",),
+        'unknown field "spec.strategy.random.trials"',
+    ),
+    Wrong(
         "a parameter that the trainer does not know",
         "parameters: [{name: learning_rate, choice: [0.1, 0.01]}]",
         (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 
 from hypersweep import contract, evidence, place
 from hypersweep.model import FORM, OPTION, SCHEME, NoModel
@@ -31,7 +32,7 @@ def _located(given: str) -> str:
     url = open_store((folder or ".") if name in FILES else given).url
     found = _here(url, given)
     if found is None:
-        sweeps = list(_below(open_store(url), DEPTH))
+        sweeps = list(islice(_below(open_store(url), DEPTH), SHOWN + 1))
         if len(sweeps) > 1:
             names = ", ".join(sweeps[:SHOWN]) + (", …" if len(sweeps) > SHOWN else "")
             raise ValueError(f"{given}: one sweep must lie there, but these do: {names}")

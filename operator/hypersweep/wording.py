@@ -67,9 +67,9 @@ def _sentence(details: ErrorDetails, kind: Any) -> str:
 def unknown(name: str, known: Collection[str]) -> str:
     """That there is no such field, and which one may be meant."""
     close = get_close_matches(name, known, n=1) or [k for k in known if k.lower() == name.lower()]
-    return (
-        f"no such field; did you mean {close[0]}?" if close else f"no such field; known: {', '.join(known)}"
-    )
+    if close:
+        return f"no such field; did you mean {close[0]}?"
+    return f"no such field; known: {', '.join(known) or 'none'}"
 
 
 def names(model: type[BaseModel]) -> list[str]:

@@ -14,7 +14,7 @@ from hypersweep_trainer import loss
 from hypersweep_trainer.config import Config
 from hypersweep_trainer.data import Data, load
 from hypersweep_trainer.data.raw import Resident
-from hypersweep_trainer.noise import BATCHES, ROWS, estimated, noise_scale
+from hypersweep_trainer.noise import BATCHES, ROWS, differentiable, estimated, noise_scale
 from hypersweep_trainer.rank import Alone
 from tests.trainer.processes import a_port
 from tests.trainer.runs import an_environment, curve, rows, start, stop_after, train, weights
@@ -121,3 +121,12 @@ def test_measuring_the_noise_scale_leaves_no_trace(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in other)
     assert curve(tmp_path / "with") == curve(tmp_path / "stopped", 0, 1)
     assert {"epoch"} <= set(rows(tmp_path / "with")[0])
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_only_a_recurrent_network_is_measured_without_cudnn(recurrent: bool) -> None:
+    cell = nn.LSTM(8, 4) if recurrent else nn.Linear(8, 4)
+
+    with differentiable(nn.Sequential(cell)):
+        assert torch.backends.cudnn.enabled is not recurrent
+    assert torch.backends.cudnn.enabled

@@ -61,7 +61,7 @@ chance = few.chance
 few.chance = lambda *given: begun() or chance(*given)
 """,
     "regularisation": """
-few.DRAWS = 10**9
+few.CLOSE, few.DRAWS = 1e9, 10**9
 few._disturbed = lambda *_: begun() or math.nan
 """,
 }

@@ -1,6 +1,7 @@
 """The noise scale of the gradient, which tells how large a batch pays (arXiv 1812.06162, appendix A.1)."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def noise_scale(network: nn.Module, rule: Loss, data: Data, ranks: Ranks, seed: 
     batches = tensor(chosen, data.train.device).view(count, size)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     sums = torch.zeros(1 + sum(map(torch.numel, weights)), dtype=torch.float64, device=ranks.device)
-    with metric.evaluating(network), torch.random.fork_rng(_gpu(ranks.device)):
+    with metric.evaluating(network), torch.random.fork_rng(_gpu(ranks.device)), differentiable(network):
         for number in ranks.share(count):
             torch.manual_seed(draw(seed, number))  # own networks may draw in evaluation, too
             found = _gradient(network, rule, data, batches[number], weights, passed)
@@ -63,6 +64,13 @@ def _gradient(
         found = torch.cat([slope.flatten() for slope in slopes]).double() + found
     assert isinstance(found, Tensor)
     return found
+
+
+def differentiable(network: nn.Module) -> AbstractContextManager[None]:
+    """Where a recurrent network has gradients in evaluation: cuDNN has them in training alone."""
+    if any(isinstance(module, nn.RNNBase) for module in network.modules()):
+        return torch.backends.cudnn.flags(enabled=False)
+    return nullcontext()
 
 
 def _gpu(device: torch.device) -> list[torch.device]:

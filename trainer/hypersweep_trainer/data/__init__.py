@@ -105,6 +105,8 @@ def material(config: Config) -> Options:
 
 @lru_cache(maxsize=4)
 def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
+    if device != "cpu":  # what an earlier trial had would take the place of a network
+        _load.cache_clear()
     raw = read(options)
     options = replace(options, task=raw.task, target=raw.target)
     label.check(raw, options)

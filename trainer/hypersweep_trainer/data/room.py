@@ -44,9 +44,10 @@ def _sharers(device: torch.device) -> int:
 
 
 def free(device: torch.device) -> int:
-    """Bytes of memory that are left: on the GPU, or on this machine and within its container's limit."""
+    """Bytes that are left: on the GPU, with what torch keeps there for itself, or in this container."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():  # not Linux
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

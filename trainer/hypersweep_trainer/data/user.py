@@ -74,9 +74,9 @@ def _images(found: Any, options: Options, spec: str) -> OnDemand | None:
     if not isinstance(found, Dataset) or isinstance(found, IterableDataset):
         return None
     rows: Any = found
-    x, y = map(array, rows[0])
+    x = array(rows[0][0])
     images = x.ndim in (2, 3) and options.task in ("auto", "image")
-    return OnDemand(rows, spec, x, y) if images else None
+    return OnDemand(rows, spec, x) if images else None
 
 
 def _held(images: OnDemand) -> tuple[Array | OnDemand, Array]:

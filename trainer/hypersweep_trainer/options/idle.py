@@ -19,22 +19,31 @@ def idle(rule: Rule, branches: Iterable[Branch]) -> Iterator[str]:
 
 
 def _steps(branch: Branch) -> Iterator[str]:
+    """Whether the learning rate drops before the last epoch, in either stage."""
     if branch["schedule"] == "step":
-        yield from _falls(branch, "step_every", 1)
+        epochs, count = branch["epochs"], branch["step_every"]
+        first = branch["pretrain_epochs"] if branch["pretrain"] != "none" else 0
+        what = "schedule: step" if count == branch.usual("step_every") else "step_every:"
+        needs = f"{what} needs epochs at least step_every + 1, but found {epochs} with step_every={count}"
+        yield f"{needs}, so it would have no effect" if max(epochs, first) <= count else ""
 
 
 def _plateaus(branch: Branch) -> Iterator[str]:
+    """Whether the learning rate can drop; of a given `plateau_patience` the needs in the table tell."""
     if branch["schedule"] == "plateau":
-        yield from _falls(branch, "plateau_patience", 3)
+        epochs, count = branch["epochs"], branch["plateau_patience"]
+        needs = "schedule: plateau needs epochs at least plateau_patience + 3"
+        found = f"{epochs} with plateau_patience={count}"
+        dead = count == branch.usual("plateau_patience") and epochs < count + 3
+        yield f"{needs}, but found {found}, so it would have no effect" if dead else ""
 
 
-def _falls(branch: Branch, option: str, more: int) -> Iterator[str]:
-    """Whether the learning rate can drop in time; of a given `option` the needs in the table tell."""
-    epochs, count = branch["epochs"], branch[option]
-    needs = f"{branch['schedule']} needs epochs at least {option} + {more}"
-    found = f"{epochs} with {option}={count}"
-    dead = count == branch.usual(option) and epochs < count + more
-    yield f"schedule: {needs}, but found {found}, so it would have no effect" if dead else ""
+def _differs(branch: Branch) -> Iterator[str]:
+    """What counts as better matters to those who look for the best."""
+    if branch["min_delta"] and branch["min_delta"] != branch.usual("min_delta"):
+        needs = "min_delta: needs patience above 0 or restore_best, but found neither"
+        asked = branch["patience"] or branch["restore_best"]
+        yield "" if asked else f"{needs}, so it would have no effect"
 
 
 def _threshold(branch: Branch) -> Iterator[str]:
@@ -87,8 +96,9 @@ def _noise(branch: Branch) -> Iterator[str]:
 
 
 IDLE: Mapping[Rule, tuple[str, ...]] = {
-    _steps: ("schedule", "epochs", "step_every"),
+    _steps: ("schedule", "epochs", "step_every", "pretrain", "pretrain_epochs"),
     _plateaus: ("schedule", "epochs", "plateau_patience"),
+    _differs: ("min_delta", "patience", "restore_best"),
     _threshold: SOFT,
     _smoothed: (*SOFT, "classes"),
     _scaled: ("lr_scaling", "base_batch", "batch_size", "batch_scope"),

@@ -172,7 +172,7 @@ class Training:
         first_sweep=(0.0, 0.1))
     step_every: int = integer(
         10, 1, 100_000, "Epochs from one drop of the learning rate to the next.",
-        unit="epochs", needs=STEPS | lasting("step_every", 1), source="torch, StepLR",
+        unit="epochs", needs=STEPS, source="torch, StepLR",
         first_sweep=(3, 20), horizon="epoch")
     step_factor: float = real(
         0.1, 1e-6, 1.0, "Factor of the learning rate at each drop.",
@@ -233,8 +233,8 @@ class Regularisation:
         first_sweep=(3, 16),
         hint="Seldom needed: a schedule over fewer epochs does as well.", horizon="stop")
     min_delta: float = real(
-        0.0, 0.0, 1e9, "Least change that counts as better.",
-        needs=more("patience"), log=True, source="Prechelt 1998", first_sweep=(1e-4, 1e-2), horizon="stop")
+        0.0, 0.0, 1e9, "Least change that counts as better, for `patience` and `restore_best`.",
+        log=True, source="Prechelt 1998", first_sweep=(1e-4, 1e-2), horizon="stop")
     restore_best: bool = switch(
         False, "End with the weights of the best epoch instead of the last one's.",
         source="Prechelt 1998", first_sweep=(False, True), horizon="evaluation")

@@ -120,7 +120,9 @@ def _filled(raw: Raw, context: int) -> tuple[Raw, int]:
 def _kept(model: Model, raw: Raw, each: Each) -> NDArray[Any]:
     """What is kept of each row, batch by batch."""
     found, kept = rows(model, raw, np.arange(len(raw.labels))), []
-    for batch in torch.split(torch.arange(len(found), device=model.device), metric.size(model.form)):
+    order = torch.arange(len(found), device=found.device)
+    found.hint(order)
+    for batch in torch.split(order, metric.size(model.form)):
         x, y = found.take(batch)
         kept.append(each(model.network(x).float(), y).cpu())
     return torch.cat(kept).numpy()

@@ -43,9 +43,7 @@ def _images(model: Model, raw: Raw, chosen: Places) -> Rows:
     view = evaluation(model.encoding, model.device)
     y = [] if model.form.target == "reconstruction" else [Held(_targets(model, raw, chosen).cpu())]
     if raw.pixels is None:
-        rows = Streamed([_files(model, raw, chosen, view), *y], pair(view.finish), model.device)
-        rows.hint(torch.arange(len(rows)))
-        return rows
+        return Streamed([_files(model, raw, chosen, view), *y], pair(view.finish), model.device)
     channels = model.form.shape[0]
     if raw.pixels.shape[1] != channels:
         raise DataError(
