@@ -54,7 +54,16 @@ def test_a_gate_doubles_the_layers_before_it_and_nothing_else(activation: str) -
 
 @pytest.mark.parametrize(
     ("model", "form"),
-    [("mlp", IMAGE), ("mlp", TABLE), ("mlp", MIXED), ("mlp", NUMBER), ("cnn", IMAGE), ("cnn", TEXT)],
+    [
+        ("mlp", IMAGE),
+        ("mlp", TABLE),
+        ("mlp", MIXED),
+        ("mlp", NUMBER),
+        ("cnn", IMAGE),
+        ("cnn", TEXT),
+        ("transformer", IMAGE),
+        ("transformer", TEXT),
+    ],
 )
 @pytest.mark.parametrize("position", ["pre", "post"])
 def test_networks_end_in_bare_linear_outputs(model: str, form: Form, position: str) -> None:

@@ -27,6 +27,7 @@ def _restored() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def a_learner(**options: Any) -> Learner:
@@ -112,9 +113,9 @@ def test_rounding_of_products_lasts_as_long_as_its_run(tmp_path: Path) -> None:
     seen = []
     for name, tf32 in {"on": True, "off": False}.items():
         train(an_environment(tmp_path / name, {**OFF, "epochs": 1, "tf32": tf32}))
-        seen.append(torch.get_float32_matmul_precision())
+        seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
 
-    assert ["high", "highest"] == seen
+    assert [("high", True), ("highest", False)] == seen
 
 
 def test_determinism_lasts_as_long_as_its_run(tmp_path: Path) -> None:
@@ -137,8 +138,9 @@ def test_the_order_of_pixels_in_memory_changes_no_result(tmp_path: Path) -> None
         torch.testing.assert_close(last[name], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_images_and_convolutions_lie_in_the_order_asked_for() -> None:
-    learner = a_learner(data="synthetic_images", synthetic_rows=200, channels_last=True, **CNN)
+@pytest.mark.parametrize("mixed", [{}, {"mixup_alpha": 0.2}])
+def test_images_and_convolutions_lie_in_the_order_asked_for(mixed: dict[str, float]) -> None:
+    learner = a_learner(data="synthetic_images", synthetic_rows=200, channels_last=True, **CNN, **mixed)
     seen: list[Tensor] = []
     convolutions = [module for module in learner.network.modules() if isinstance(module, nn.Conv2d)]
     convolutions[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))

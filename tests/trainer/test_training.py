@@ -446,6 +446,12 @@ def test_rows_within_an_epoch_tell_how_the_run_goes(tmp_path: Path) -> None:
     assert found[-1]["metrics"] == progress["metrics"]
 
 
+def test_the_last_step_of_an_epoch_has_one_row(tmp_path: Path) -> None:
+    train(an_environment(tmp_path, {**OFF, "log_steps": 3}))
+
+    assert [3, 6, 9, 12, 15, 18, 21, 24, 27] == [row["step"] for row in rows(tmp_path)]
+
+
 def test_what_is_no_number_stays_out_of_rows(tmp_path: Path) -> None:
     options = {"data": "synthetic_curve", "synthetic_rows": 10_000, "optimizer": "sgd", "lr": 100.0}
     train(an_environment(tmp_path, {**options, "batch_size": 32, "log_steps": 1}))

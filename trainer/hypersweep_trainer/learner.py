@@ -146,7 +146,8 @@ class Learner:
         else:
             batch = Batch(*self._data.train.take(rows[part]))
         if self._options.channels_last:
-            return replace(batch, x=batch.x.contiguous(memory_format=torch.channels_last))
+            other = None if batch.other is None else batch.other.contiguous(memory_format=torch.channels_last)
+            return replace(batch, x=batch.x.contiguous(memory_format=torch.channels_last), other=other)
         return batch
 
     def _quiet(self, more: bool) -> AbstractContextManager[Any]:

@@ -128,7 +128,7 @@ class Loop:
         for steps, (batch, share) in enumerate(ahead, done + 1):
             learner.learn(rows[batch.start : batch.stop], share)
             self._output.beat(learner.step)
-            if every and learner.step % every == 0:
+            if every and learner.step % every == 0 and steps < len(self._batches):  # else the epoch tells
                 self._log(batch.stop)
             if reason := self._watch.look(learner.losses, steps, batch.stop):
                 return self._ended("infeasible", reason)

@@ -91,6 +91,7 @@ def tune(options: Options) -> None:
     """What holds for the whole process; set anew for each trial, since a process may run many."""
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = options.tf32  # convolutions round by default
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if (

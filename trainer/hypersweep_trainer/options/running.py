@@ -17,8 +17,8 @@ class Running:
         source="arXiv 1710.03740; torch.autocast", hint="bf16 on a GPU that has it.",
         first_sweep=("float32", "bf16"))
     tf32: bool = switch(
-        False, "Let a GPU round the inputs of float32 matrix products to 10 bits.",
-        needs=one("precision", "float32"), source="torch.backends.cuda.matmul",
+        False, "Let a GPU round the inputs of float32 matrix products and convolutions to 10 bits.",
+        needs=one("precision", "float32"), source="torch.backends.cuda.matmul, torch.backends.cudnn",
         unswept=CARRIED, horizon="speed")
     channels_last: bool = switch(
         False, "Keep images and convolutions in the order that tensor cores like.",

@@ -104,6 +104,8 @@ ROWS = (
             "trainer/test_image.py::test_pretrained_statistics_that_are_not_there_are_told",
             "trainer/test_library.py::test_the_statistics_of_weights_are_those_that_timm_names",
             "trainer/test_options.py::test_a_transferred_network_sees_images_as_it_did_before",
+            "trainer/test_check.py::"
+            "test_statistics_of_other_images_than_the_network_learned_from_are_worth_a_hint",
             "trainer/test_predict.py::test_images_are_predicted_from_a_folder_or_one_by_one",
             "trainer/test_predict.py::test_bundled_images_are_predicted_from_an_array",
         )),
