@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-MODULES = ("step", "ranks", "start", "augment", "checkpoint", "accuracy", "markov", "text")
+MODULES = ("step", "ranks", "start", "augment", "checkpoint", "checks", "accuracy", "markov", "text")
 
 
 def main() -> None:

@@ -113,7 +113,7 @@ class Operator:
             self._processes.reap(self._process)
             self._process = None
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 30) -> int:  # the grace of its pod
         """SIGTERM; its exit status."""
         assert self._process
         send(self._process, signal.SIGTERM)

@@ -4,7 +4,6 @@ import json
 import math
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -719,16 +718,3 @@ def test_checks_read_no_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def _taken(part: Resident, at: Tensor) -> tuple[Tensor, Tensor]:
     return part.x[at], part.y[at]
-
-
-def test_all_checks_of_a_small_network_take_less_than_two_seconds() -> None:
-    config = replace(
-        a_config(data="digits", dropout=0.2, label_smoothing=0.1, mixup_alpha=0.2), thorough=True
-    )
-    data = load(config, CPU)
-    network = built(config, data)
-    check.before(config, data, network, CPU)  # imports what training needs, too
-    began = time.process_time()
-    check.before(config, data, network, CPU)
-
-    assert time.process_time() - began < 2
