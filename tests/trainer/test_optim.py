@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hypersweep_trainer.muon import REST, Matrices, hidden, orthogonal
+from hypersweep_trainer.muon import REST, Muon, hidden, orthogonal
 from hypersweep_trainer.optim import carry, optimizer
 from hypersweep_trainer.options import OPTIONS, Options
 from hypersweep_trainer.options.training import OPTIMIZERS
@@ -259,7 +259,7 @@ def test_the_steps_of_muon_are_torchs_but_for_the_rounding_of_bf16(shape: tuple[
     ours, theirs = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(shape))
     theirs.data.copy_(ours.data)
     before, group = ours.detach().clone(), {"lr": 0.1, "weight_decay": 0.2}
-    stepper = Matrices([{"params": [ours], **group}], 0.9, nesterov=True)
+    stepper = Muon(Options(momentum=0.9, nesterov=True), [{"params": [ours], **group}], [])
     torchs = torch.optim.Muon([theirs], momentum=0.9, nesterov=True, **group)
     for _ in range(3):
         ours.grad = torch.randn(shape)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hypersweep_trainer.config import Place
 from hypersweep_trainer.meeting import Meeting
-from hypersweep_trainer.pulse import Words
+from hypersweep_trainer.pulse import Words, shared
 from hypersweep_trainer.rank import Wish, copied
 
 JOIN = timedelta(minutes=30)  # until all ranks are there: pods may start apart
@@ -27,7 +27,7 @@ class Group:
     def __init__(self, place: Place, device: torch.device) -> None:
         self.rank, self.world = place.rank, place.world
         self.device = device
-        store = dist.TCPStore(place.host, place.port, self.world, self.rank == 0, JOIN)  # type: ignore[attr-defined]
+        store = shared(place, JOIN, keeps=self.rank == 0)
         self._last = Words(store, place, JOIN)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world, timeout=STEP)

@@ -40,54 +40,42 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return found if wide is matrix else found.T
 
 
-class Matrices(Optimizer):
-    """Steps of one length in all directions, of the running mean of the gradients; decay is decoupled."""
+class Muon(Optimizer):
+    """Steps of one length in all directions, for the first groups; AdamW for the others, with one state."""
 
-    def __init__(self, groups: list[dict[str, Any]], momentum: float, nesterov: bool) -> None:
-        super().__init__(groups, {"momentum": momentum, "nesterov": nesterov})
+    def __init__(self, options: Options, matrices: list[dict[str, Any]], rest: list[dict[str, Any]]) -> None:
+        for group in matrices:
+            group |= {"momentum": options.momentum, "nesterov": options.nesterov}
+        for group in rest:
+            group["scale"] *= REST
+        self._matrices, betas = len(matrices), (options.beta1, options.beta2)
+        self._rest = AdamW(rest, betas=betas, eps=options.eps, fused=True) if rest else None
+        super().__init__([*matrices, *rest], {})
+        self._share()
+
+    def _share(self) -> None:
+        """AdamW works on the state and the groups that are seen from outside."""
+        if self._rest is not None:
+            self._rest.state, self._rest.param_groups = self.state, self.param_groups[self._matrices :]
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever given
+        for group in self.param_groups[: self._matrices]:
             for weight in group["params"]:
                 if weight.grad is not None:
                     self._move(weight, weight.grad, group)
+        if self._rest is not None:
+            self._rest.step()
 
     def _move(self, weight: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
-        rate, momentum = group["lr"], group["momentum"]
-        state = self.state[weight]
+        """Along the running mean of the gradients; decay is decoupled."""
+        rate, momentum, state = group["lr"], group["momentum"], self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
         mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
         step = orthogonal(gradient.lerp(mean, momentum) if group["nesterov"] else mean)
         weight.mul_(1 - rate * group["weight_decay"])
         weight.add_(step, alpha=-rate * max(1.0, len(weight) / weight.shape[1]) ** 0.5)
-
-
-class Muon(Optimizer):
-    """Two optimizers with one state; its groups are those of both."""
-
-    def __init__(self, options: Options, matrices: list[dict[str, Any]], rest: list[dict[str, Any]]) -> None:
-        for group in rest:
-            group["scale"] *= REST
-        self._parts: list[Optimizer] = [Matrices(matrices, options.momentum, options.nesterov)]
-        if rest:
-            betas = (options.beta1, options.beta2)
-            self._parts.append(AdamW(rest, betas=betas, eps=options.eps, fused=True))
-        super().__init__([*matrices, *rest], {})
-        self._share()
-
-    def _share(self) -> None:
-        """The parts work on the state and the groups that are seen from outside."""
-        start = 0
-        for part in self._parts:
-            stop = start + len(part.param_groups)
-            part.state, part.param_groups = self.state, self.param_groups[start:stop]
-            start = stop
-
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for part in self._parts:
-            part.step()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
 
 from hypersweep_trainer.config import Place
 
@@ -33,6 +34,14 @@ class Shared(Protocol):
 
     def compare_set(self, key: str, expected: str, wanted: str, /) -> bytes:
         """Put something below a key that holds what is expected; below a new one for an empty text."""
+
+
+def shared(place: Place, patience: timedelta, *, keeps: bool) -> Store:
+    """A client of the store through which the ranks meet, and the store itself for the one who `keeps` it."""
+    found: Store = dist.TCPStore(  # type: ignore[attr-defined]  # torch exports it, its stubs do not
+        place.host, place.port, place.world, keeps, patience
+    )
+    return found
 
 
 def beat(store: Shared, rank: int) -> None:
@@ -98,7 +107,7 @@ class Words:
         # A client of its own: a store answers one thread at a time.
         with suppress(RuntimeError):  # the end of rank 0 ends the store, too
             place = self._place
-            store = dist.TCPStore(place.host, place.port, place.world, False, self._patience)  # type: ignore[attr-defined]
+            store = shared(place, self._patience, keeps=False)
             while not store.check([FAILED]):
                 beat(store, place.rank)
                 time.sleep(EAR)

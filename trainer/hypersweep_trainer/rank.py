@@ -107,8 +107,7 @@ def copied(value: Tensor) -> Callable[[], float]:
         return lambda: found
     there = torch.empty_like(value, device="cpu", pin_memory=True)
     there.copy_(value, non_blocking=True)
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()
+    arrived = torch.cuda.current_stream(value.device).record_event()
 
     def arrival() -> float:
         arrived.synchronize()
