@@ -1,4 +1,4 @@
-"""What the checks of a sweep's first trial cost, beside the training that follows: `python -m benchmarks.checks`."""
+"""What the checks of a sweep's first trial cost beside its training: `python -m benchmarks.checks`."""
 
 import json
 import time as clock
