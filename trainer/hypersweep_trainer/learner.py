@@ -76,7 +76,7 @@ class Learner:
             Penalty(options, self.network) if options.l1 or options.l2 or options.grad_noise else None
         )
         self._trainable = [p for p in self.network.parameters() if p.requires_grad]
-        simple = ranks.world == 1 and self._parts == 1 and self._batches is None and not options.channels_last
+        simple = self._parts == 1 and self._batches is None and not options.channels_last
         plain = simple and self._cast is None and self._scaler is None
         self._backward: Callable[[Tensor, slice], None] = self._plain if plain else self._general
 
@@ -114,11 +114,15 @@ class Learner:
             self.norm = nn.utils.clip_grad_norm_(self._trainable, clip)
 
     def _plain(self, rows: Tensor, share: slice) -> None:
-        """One process, whole rows, full precision: what a loop written by hand does."""
-        x, y = self._data.train.take(rows)
+        """Whole rows in full precision, as many on each rank: what a loop written by hand does."""
+        count = share.stop - share.start
+        if count * self._ranks.world != len(rows):  # the mean over ranks is not that over rows
+            self._general(rows, share)
+            return
+        x, y = self._data.train.take(rows if count == len(rows) else rows[share])
         mean = self.loss.mean(self._parallel(x), y)
         mean.backward()  # type: ignore[no-untyped-call]
-        self.losses.add_(mean.detach(), alpha=len(rows))
+        self.losses.add_(mean.detach(), alpha=count)
 
     def _general(self, rows: Tensor, share: slice) -> None:
         """This rank's share in parts; the gradients are then those of the mean over the global batch."""
