@@ -58,7 +58,8 @@ def main() -> None:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     command = [sys.executable, "-m", "benchmarks.ranks"]
     started = [subprocess.Popen(command, env={**environment, LOCAL_RANK: str(rank)}) for rank in range(RANKS)]
-    sys.exit(any([process.wait() for process in started]))
+    codes = [process.wait() for process in started]
+    sys.exit(any(codes))
 
 
 if __name__ == "__main__":
