@@ -2,7 +2,7 @@ import pytest
 
 from hypersweep import api
 from hypersweep.settings import Settings, StoreNotAllowed
-from tests.test_controller import SPEC
+from tests.controlled import SPEC
 
 
 def a_spec(url: str | None = None) -> api.SweepSpec:

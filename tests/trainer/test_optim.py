@@ -1,73 +1,17 @@
-"""Optimizers do what their papers say; groups of parameters have the decay and the scale that options say."""
+"""Optimizers step as their papers say, and take what options say."""
 
-import copy
-import io
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hypersweep_trainer.muon import REST, Muon, hidden, orthogonal
-from hypersweep_trainer.optim import carry, optimizer
-from hypersweep_trainer.options import OPTIONS, Options
+from hypersweep_trainer.optim import optimizer
 from hypersweep_trainer.options.training import OPTIMIZERS
 from hypersweep_trainer.schedule import schedule
-
-LEVELS = {"embed.weight": 0, "body.weight": 1, "body.bias": 1, "norm.weight": 1, "norm.bias": 1}
-LEVELS |= {"head.weight": 2, "head.bias": 2}
-
-
-class Network(nn.Module):
-    """One parameter of each kind: an embedding, a hidden matrix and its bias, a norm, a head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.default_generator.manual_seed(0)
-        self.embed = nn.Embedding(6, 4)
-        self.body, self.norm, self.head = nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.norm(self.body(self.embed(x))))
-
-
-def chosen(name: str, **options: Any) -> Options:
-    """Options with the defaults that an optimizer has for itself."""
-    usual = {
-        option.name: value
-        for option in OPTIONS.values()
-        for needs, value in option.defaults
-        if set(needs) == {"optimizer"} and name in needs["optimizer"]
-    }
-    return Options(**{**usual, "optimizer": name, **options})
-
-
-def a_stepper(network: nn.Module, name: str, **options: Any) -> torch.optim.Optimizer:
-    return optimizer(chosen(name, **options), network, LEVELS)
-
-
-def learn(
-    network: nn.Module, stepper: torch.optim.Optimizer, rate: float, steps: int = 1, scale: float = 1
-) -> None:
-    """Steps on gradients that depend on their number alone."""
-    for step in range(steps):
-        rng = torch.Generator().manual_seed(step)
-        for parameter in network.parameters():
-            drawn = scale * torch.randn(parameter.shape, generator=rng)
-            parameter.grad = drawn if parameter.requires_grad else None
-        for group in stepper.param_groups:
-            group["lr"] = rate * group["scale"]
-        stepper.step()
-
-
-def weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-
-
-# What each rule does
+from tests.trainer.optimizers import Network, a_stepper, chosen, learn, weights
 
 
 class Point(nn.Module):
@@ -100,7 +44,6 @@ def test_every_optimizer_finds_the_bottom_of_a_quadratic(name: str) -> None:
     assert 1e-3 > float(loss.detach())
 
 
-Step = Callable[..., Any]
 W, G = np.array([0.5, -1.5, 2.0]), np.array([0.1, -2.0, 0.03])
 B1, B2, LR, WD = 0.9, 0.999, 0.01, 0.1
 
@@ -243,61 +186,6 @@ def test_adamw_shrinks_weights_without_gradients_exactly() -> None:
             torch.testing.assert_close(before[name] * (1 - 0.1 * 0.5), after, rtol=1e-7, atol=0)
 
 
-def test_muon_makes_steps_of_one_length_in_all_directions() -> None:
-    network = Network()
-    before = weights(network)
-    learn(network, a_stepper(network, "muon", weight_decay=0.0), 0.1)
-    after = weights(network)
-    step = (before["body.weight"] - after["body.weight"]) / 0.1
-
-    assert all(0.5 < float(size) < 1.5 for size in torch.linalg.svdvals(step))
-
-
-@pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
-def test_the_steps_of_muon_are_torchs_but_for_the_rounding_of_bf16(shape: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    ours, theirs = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(shape))
-    theirs.data.copy_(ours.data)
-    before, group = ours.detach().clone(), {"lr": 0.1, "weight_decay": 0.2}
-    stepper = Muon(Options(momentum=0.9, nesterov=True), [{"params": [ours], **group}], [])
-    torchs = torch.optim.Muon([theirs], momentum=0.9, nesterov=True, **group)
-    for _ in range(3):
-        ours.grad = torch.randn(shape)
-        theirs.grad = ours.grad.clone()
-        for each in (stepper, torchs):
-            each.step()
-
-    torch.testing.assert_close(theirs, ours, atol=1e-2, rtol=0)
-    assert (ours - before).abs().max() > 0.05
-
-
-def test_a_gradient_that_was_summed_in_another_order_hardly_moves_the_step_of_muon() -> None:
-    torch.manual_seed(0)
-    gradient = torch.randn(32, 16)
-    noise = 1e-7 * torch.randn(32, 16)
-
-    assert (orthogonal(gradient) - orthogonal(gradient + noise)).abs().max() < 1e-6
-
-
-def test_muon_leaves_what_is_no_hidden_matrix_to_adamw() -> None:
-    network = Network()
-    before = weights(network)
-    stepper = a_stepper(network, "muon", weight_decay=0.0)
-    learn(network, stepper, 0.1)
-    after = weights(network)
-
-    assert {"body.weight"} == hidden(network, LEVELS)
-    for name in set(after) - {"body.weight"}:
-        step = (before[name] - after[name]).abs()
-
-        assert 0.1 * REST == pytest.approx(float(step.mean()), rel=1e-3)
-
-
-def test_muon_without_a_hidden_matrix_is_refused() -> None:
-    with pytest.raises(ValueError, match="optimizer: muon needs matrices"):
-        optimizer(chosen("muon"), nn.Linear(3, 2), {"weight": 0, "bias": 0})
-
-
 def test_amsgrad_remembers_the_largest_gradient() -> None:
     found = {}
     for name in ("adam", "amsgrad"):
@@ -338,157 +226,3 @@ def test_what_options_say_reaches_the_rule(name: str) -> None:
     group = a_stepper(Network(), name, **given).param_groups[0]
 
     assert {"lr": 0.2, **PASSED[name]} == {key: group[key] for key in ("lr", *PASSED[name])}
-
-
-# Groups
-
-
-def described(stepper: torch.optim.Optimizer, network: nn.Module) -> dict[str, tuple[float, float]]:
-    """Weight decay and scale of each parameter, by name."""
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    return {
-        names[id(parameter)]: (group["weight_decay"], group["scale"])
-        for group in stepper.param_groups
-        for parameter in group["params"]
-    }
-
-
-@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in ("rprop", "muon")])
-def test_weight_decay_spares_biases_and_norms_unless_asked(name: str) -> None:
-    network = Network()
-    spared = described(a_stepper(network, name, weight_decay=0.5), network)
-    pulled = described(a_stepper(network, name, weight_decay=0.5, decay_bias_norm=True), network)
-
-    assert {key: (0.5 if value.ndim > 1 else 0.0, 1.0) for key, value in network.named_parameters()} == spared
-    assert dict.fromkeys(LEVELS, (0.5, 1.0)) == pulled
-
-
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [
-        ({}, 2),
-        ({"weight_decay": 0.0}, 1),
-        ({"decay_bias_norm": True}, 1),
-        ({"layer_lr_decay": 0.5, "weight_decay": 0.0}, 3),
-        ({"head_lr_mult": 10.0}, 4),
-    ],
-)
-def test_there_are_no_more_groups_than_needed(options: dict[str, Any], count: int) -> None:
-    assert count == len(a_stepper(Network(), "adamw", **options).param_groups)
-
-
-def test_rates_fall_layer_by_layer_and_the_head_has_its_own() -> None:
-    network = Network()
-    found = described(
-        a_stepper(network, "adamw", weight_decay=0.0, layer_lr_decay=0.5, head_lr_mult=3.0), network
-    )
-
-    assert {name: (0.0, {0: 0.25, 1: 0.5, 2: 3.0}[level]) for name, level in LEVELS.items()} == found
-
-
-class Layered(nn.Sequential):
-    """Tells timm which layers it has: a stem, one block, and a head."""
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        return {"stem": r"^0", "blocks": r"^(1)"}
-
-
-def test_layer_decay_agrees_with_timm() -> None:
-    from timm.optim import param_groups_layer_decay
-
-    network = Layered(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2))
-    levels = {name: int(name[0]) for name, _ in network.named_parameters()}
-    expected = {
-        id(parameter): group["lr_scale"]
-        for group in param_groups_layer_decay(network, weight_decay=0.0, layer_decay=0.75)
-        for parameter in group["params"]
-    }
-    stepper = optimizer(chosen("adamw", layer_lr_decay=0.75), network, levels)
-
-    for group in stepper.param_groups:
-        for parameter in group["params"]:
-            assert expected[id(parameter)] == pytest.approx(group["scale"])
-    assert {1.0, 0.75, 0.5625} == {group["scale"] for group in stepper.param_groups}
-
-
-def test_what_is_frozen_has_no_place_in_the_optimizer() -> None:
-    network = Network()
-    network.embed.requires_grad_(False)
-    stepper = a_stepper(network, "adamw")
-    learn(network, stepper, 0.1)
-
-    assert "embed.weight" not in described(stepper, network)
-    assert network.embed.weight not in stepper.state
-
-
-# States
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_state_that_was_saved_goes_on_to_the_last_bit(name: str) -> None:
-    network = Network()
-    stepper = a_stepper(network, name)
-    learn(network, stepper, 0.01, 3)
-    saved = io.BytesIO()
-    torch.save(stepper.state_dict(), saved)
-    saved.seek(0)
-    resumed = copy.deepcopy(network)
-    later = a_stepper(resumed, name)
-    later.load_state_dict(torch.load(saved, weights_only=True))
-    learn(network, stepper, 0.01, 2)
-    learn(resumed, later, 0.01, 2)
-
-    for expected, found in zip(network.parameters(), resumed.parameters(), strict=True):
-        assert torch.equal(expected, found)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_implementation_is_ours_whatever_the_checkpoint_says(name: str) -> None:
-    stepper = a_stepper(Network(), name)
-    learn(Network(), stepper, 0.01)
-    before = [{flag: group.get(flag) for flag in ("fused", "foreach")} for group in stepper.param_groups]
-    state = stepper.state_dict()
-    for group in state["param_groups"]:
-        group |= {flag: not group[flag] for flag in ("fused", "foreach") if flag in group}
-    stepper.load_state_dict(state)
-
-    assert before == [
-        {flag: group.get(flag) for flag in ("fused", "foreach")} for group in stepper.param_groups
-    ]
-    assert any(group["fused"] or group["foreach"] for group in before) or name == "muon"
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_thawed_network_keeps_what_was_learned_of_its_gradients(name: str) -> None:
-    network = Network()
-    network.embed.requires_grad_(False)
-    frozen = a_stepper(network, name)
-    learn(network, frozen, 0.01, 5)
-    alone = copy.deepcopy(network)
-    undisturbed = a_stepper(alone, name)
-    undisturbed.load_state_dict(copy.deepcopy(frozen.state_dict()))
-    network.embed.requires_grad_(True)
-    thawed = a_stepper(network, name)
-    carry(frozen, thawed)
-    before = weights(network)
-    learn(network, thawed, 0.01)
-    learn(alone, undisturbed, 0.01)
-
-    for key, after in weights(network).items():
-        if key == "embed.weight":
-            assert not torch.equal(before[key], after)
-        else:
-            torch.testing.assert_close(weights(alone)[key], after)
-
-
-def test_an_optimizer_of_muon_takes_part_in_mixed_precision() -> None:
-    network = Network()
-    stepper = a_stepper(network, "muon")
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
-    before = weights(network)
-    scaler.scale(network(torch.arange(6)).square().sum()).backward()
-    scaler.step(stepper)
-    scaler.update()
-
-    assert not any(torch.equal(before[name], after) for name, after in weights(network).items())
-    assert all(math.isfinite(float(after.sum())) for after in weights(network).values())
