@@ -1,12 +1,14 @@
 """Where the model lies that somebody means: a sweep, a trial, an attempt, a model, or a file of one."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 
 from hypersweep import contract, evidence, place
 from hypersweep.model import FORM, OPTION, SCHEME, NoModel
-from hypersweep.store import Store, open_store
+from hypersweep.store import Store, StoreError, StoreRefused, open_store
 
 DOCUMENT = "model.json"  # of a model's folder
 ATTEMPTS = "attempts"
@@ -20,26 +22,39 @@ LOOKED = (
 )
 
 
-def located(given: str) -> str:
-    """The model's own folder, or its URL; raises ValueError that says what was looked for, and StoreError."""
-    return place.shown(open_store(_located(given)))
+def located(given: str, say: Callable[[str], None]) -> str:
+    """The model's own folder, or its URL; what was passed over on the way is said.
+
+    Raises ValueError that says what was looked for, and StoreError.
+    """
+    return place.shown(open_store(_located(given, say)))
 
 
-def _located(given: str) -> str:
+def _located(given: str, say: Callable[[str], None]) -> str:
     if given.startswith(SCHEME):
         return _of_sweep(_named(given).url, given)
     folder, _, name = given.rstrip("/").rpartition("/")
     url = open_store((folder or ".") if name in FILES else given).url
     found = _here(url, given)
-    if found is None:
-        sweeps = list(islice(_below(open_store(url), DEPTH), SHOWN + 1))
-        if len(sweeps) > 1:
-            names = ", ".join(sweeps[:SHOWN]) + (", …" if len(sweeps) > SHOWN else "")
-            raise ValueError(f"{given}: one sweep must lie there, but these do: {names}")
-        if not sweeps:
-            raise ValueError(f"{given}: must be {LOOKED}, but there is none of these")
-        return _of_sweep(f"{url}/{sweeps[0]}", given)
-    return found
+    return _of_sweep(f"{url}/{_one_below(url, given, say)}", given) if found is None else found
+
+
+def _one_below(url: str, given: str, say: Callable[[str], None]) -> str:
+    """The only sweep below a folder."""
+    closed: list[str] = []
+    sweeps = list(islice(_below(open_store(url), DEPTH, closed), SHOWN + 1))
+    if not sweeps:
+        but = f", as far as it can be read: {_some(closed)} cannot" if closed else ""
+        raise ValueError(f"{given}: must be {LOOKED}, but there is none of these{but}")
+    if closed:
+        say(f"{given}: passed over what cannot be read: {_some(closed)}")
+    if len(sweeps) > 1:
+        raise ValueError(f"{given}: one sweep must lie there, but these do: {_some(sweeps)}")
+    return sweeps[0]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _named(given: str) -> Store:
@@ -95,16 +110,38 @@ def _of_trial(store: Store, given: str) -> str | None:
     return None
 
 
-def _below(store: Store, depth: int, prefix: str = "") -> Iterator[str]:
-    """The sweeps below a folder; what lies in one is never listed, since it may hold millions of keys."""
+def _below(store: Store, depth: int, closed: list[str], prefix: str = "") -> Iterator[str]:
+    """The sweeps below a folder; `closed` comes to hold what cannot be read there."""
+    for own in _folders(store, prefix):
+        try:
+            if _has(store, f"{own}/{contract.journal_key(0)}"):
+                yield own
+            elif depth > 1:
+                yield from _below(store, depth - 1, closed, f"{own}/")
+        except StoreError:
+            closed.append(own)
+
+
+def _folders(store: Store, prefix: str) -> Iterator[str]:
+    """The folders right below one; what lies in them is never listed, since it may hold millions of keys."""
+    if root := place.folder_of(store):
+        yield from (f"{prefix}{name}" for name in _subfolders(root / prefix))
+        return
     after = ""
     while key := next((key for key in store.list(prefix, after) if "/" in key[len(prefix) :]), None):
         own = prefix + key[len(prefix) :].partition("/")[0]
-        if _has(store, f"{own}/{contract.journal_key(0)}"):
-            yield own
-        elif depth > 1:
-            yield from _below(store, depth - 1, f"{own}/")
+        yield own
         after = own + chr(ord("/") + 1)  # sorts behind all keys of the folder
+
+
+def _subfolders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(one.name for one in entries if os.path.isdir(one) and not one.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreRefused(f"{folder}: must be readable: {error.strerror}") from error
 
 
 def _has(store: Store, key: str) -> bool:

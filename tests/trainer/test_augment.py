@@ -61,6 +61,27 @@ def test_shares_of_ranks_make_up_the_batch_of_one(world: int, case: str, mix: di
         assert torch.equal(one, all_of_them)
 
 
+@pytest.mark.parametrize("more", [{}, MIX, {**MIX, "swap_noise": 0.0}])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("world", [1, 2, 3, 20])
+def test_which_rows_each_rank_takes_is_known_before(world: int, case: str, more: dict[str, float]) -> None:
+    x, options = CASES[case]
+    read: list[list[int]] = []
+
+    def take(rows: Tensor) -> tuple[Tensor, Tensor]:
+        read.append(rows.tolist())
+        return x[rows], rows
+
+    augment = Augment(Options(**{**options, **more}), a_form(x), lambda x: x, CPU)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    edges = [rank * len(x) // world for rank in range(world + 1)]
+    shares = [slice(*edge) for edge in pairwise(edges)]
+    for share in shares:
+        augment(take, order, share, 3)
+
+    assert read == [augment.taken(order, share, 3).tolist() for share in shares]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_seed_alone_decides(case: str) -> None:
     x, options = CASES[case]

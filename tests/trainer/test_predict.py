@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,25 @@ from hypersweep_trainer.data.encode import Encoder
 from hypersweep_trainer.data.raw import DataError
 from hypersweep_trainer.rank import Alone
 from hypersweep_trainer.serve import given, predict
-from hypersweep_trainer.serve.predict import Predicted
+from hypersweep_trainer.serve.sheet import Columns
 from tests.trainer.models import CPU, Kept, a_model
 
 COLOURS = ("red", "green", "", "blue")
 TALE = "the quick brown fox jumps over the lazy dog. "
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """A table as a whole, and what was said of it."""
+
+    columns: dict[str, NDArray[Any]]
+    words: str
+
+
 def predicted(kept: Kept, place: Path) -> Predicted:
-    model = kept.model
-    return predict.predict(model, given.read(model, str(place)))
+    model, parts = kept.model, list[Columns]()
+    words = predict.predict(model, given.read(model, str(place)), parts.append)
+    return Predicted({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, words)
 
 
 def probabilities(found: Predicted) -> NDArray[Any]:
@@ -101,8 +111,11 @@ def test_an_unknown_category_and_an_empty_column_are_predicted_too(tmp_path: Pat
     table = write(tmp_path / "table.csv", NAMES, customers())
     kept = a_model(tmp_path, data=str(table))
     new = write(tmp_path / "new.csv", NAMES[:4], [("", 5000, "violet", 9), ("", 5000, "orange", 9)])
-    first, second = probabilities(predicted(kept, new))
+    found = predicted(kept, new)
+    first, second = probabilities(found)
 
+    assert found.words.startswith("column colour: row 1 is 'violet', and neither it nor any other is a")
+    assert "\n" not in found.words
     assert pytest.approx(first) == second
     assert pytest.approx(1) == first.sum()
 
@@ -115,7 +128,7 @@ def test_a_missing_column_is_told_in_one_sentence(tmp_path: Path) -> None:
         predicted(kept, new)
 
 
-@pytest.mark.parametrize("options", [{"loss": "mae"}, {"output_range": [0, 600]}], ids=["log", "bounded"])
+@pytest.mark.parametrize("options", [{"loss": "mae"}, {"output_range": [0, 1000]}], ids=["log", "bounded"])
 def test_numbers_are_predicted_in_their_original_units(options: dict[str, Any], tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=(80, 2))

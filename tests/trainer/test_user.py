@@ -286,7 +286,7 @@ def test_images_of_a_dataset_that_are_too_many_for_memory_are_read_on_demand(
         assert near is not None
         assert far is not None
         order = torch.arange(len(near)).flip(0)
-        far.hint(order)
+        far.hint(order.split(5))
         for rows in order.split(5):
             assert all(map(torch.equal, near.take(rows), far.take(rows)))
 

@@ -126,13 +126,25 @@ class Learner:
 
     def _general(self, rows: Tensor, share: slice) -> None:
         """This rank's share in parts; the gradients are then those of the mean over the global batch."""
-        count = max(min(self._parts, len(rows) // self._least), 1)
-        bounds = [share.start + (share.stop - share.start) * part // count for part in range(count + 1)]
-        parts = [slice(*pair) for pair in pairwise(bounds) if pair[0] < pair[1]]
-        parts = parts or [share]  # without rows of its own a rank still takes part in the average
+        parts = self._divided(rows, share)
         for number, part in enumerate(parts, 1):
             with self._quiet(number < len(parts)):
                 self._part(rows, part)
+
+    def _divided(self, rows: Tensor, share: slice) -> list[slice]:
+        """The parts of a share that are learned from in turn."""
+        count = max(min(self._parts, len(rows) // self._least), 1)
+        bounds = [share.start + (share.stop - share.start) * part // count for part in range(count + 1)]
+        parts = [slice(*pair) for pair in pairwise(bounds) if pair[0] < pair[1]]
+        return parts or [share]  # without rows of its own a rank still takes part in the average
+
+    def taken(self, rows: Tensor, share: slice, step: int) -> list[Tensor]:
+        """The rows that `learn` takes in a step, batch by batch."""
+        parts = self._divided(rows, share)
+        if self._batches is None:
+            return [rows[part] for part in parts]
+        seed = draw(self._seed, "augment", step)
+        return [self._batches.taken(rows, part, seed) for part in parts]
 
     def _part(self, rows: Tensor, part: slice) -> None:
         batch = self._batch(rows, part)
@@ -162,15 +174,25 @@ class Learner:
 
     def settle(self, rows: Tensor, share: slice) -> None:
         """Steps that leave no trace, where the ranks want some before the first true one."""
+        with self._traceless():
+            self._ranks.settle(lambda: self._trial_pass(rows, share))
+
+    def rehearse(self, rows: Tensor, share: slice) -> None:
+        """A step that leaves no trace and averages nothing over ranks."""
+        with self._traceless(), self._quiet(True):
+            self._trial_pass(rows, share)
+
+    @contextmanager
+    def _traceless(self) -> Iterator[None]:
         buffers, losses = [buffer.clone() for buffer in self.network.buffers()], self.losses.clone()
-        self._ranks.settle(lambda: self._trial_pass(rows, share))
+        yield
         for buffer, before in zip(self.network.buffers(), buffers, strict=True):
             buffer.copy_(before)
         self.losses.copy_(losses)
 
     def _trial_pass(self, rows: Tensor, share: slice) -> None:
         self._backward(rows, share)
-        self._optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
 
     def thaw(self) -> None:
         """Let frozen parameters move from now on; what the others have learned of their gradients stays."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -87,7 +87,7 @@ class Loop:
         """Train until the last epoch, until nothing gets better, or until asked to stop."""
         learner, options = self.learner, self._options
         if self._final:
-            self._output.begin(self._config, learner.rows, self.resumed)
+            self._output.begin(learner.rows, self.resumed)
         first = torch.arange(len(self._batches[0]), device=self._ranks.device)
         learner.settle(first, self._shares[0])
         self._pace = Pace(learner.step, self._count / len(self._batches))
@@ -121,8 +121,7 @@ class Loop:
         if not done:
             self._watch.renew(epoch, learner.step)
         ahead = list(zip(self._batches[done:], self._shares[done:], strict=True))
-        own = (rows[batch.start : batch.stop][share] for batch, share in ahead)
-        self._data.train.hint(torch.cat([rows[:0], *own]))
+        self._data.train.hint(self._coming(rows, ahead))
         rows = rows.to(self._data.train.device)
         self._pace.go(learner.step)
         for steps, (batch, share) in enumerate(ahead, done + 1):
@@ -138,6 +137,11 @@ class Loop:
             if now is Wish.STOP:
                 return self._stopped()
         return None
+
+    def _coming(self, rows: Tensor, ahead: Iterable[tuple[range, slice]]) -> Iterator[Tensor]:
+        """What this rank will take in the next steps."""
+        for step, (batch, share) in enumerate(ahead, self.learner.step):
+            yield from self.learner.taken(rows[batch.start : batch.stop], share, step)
 
     def _stopped(self) -> Outcome:
         return self._ended("stopped", f"stopped on request after step {self.learner.step}")
@@ -230,6 +234,7 @@ class Loop:
         parts: dict[str, Any] = {"patience": self._patience.state(), "watch": self._watch.state()}
         if self._best is not None:
             parts["best"], parts["errors"] = self._best, self._best_errors
+        self._output.keep()  # an attempt that goes on from here does not measure them again
         return self._checkpoints.save(self.learner.state(losses, parts))
 
     def _end(self) -> Outcome:

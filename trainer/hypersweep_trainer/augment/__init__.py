@@ -38,6 +38,7 @@ class Augment:
         self._device = device
         self._alter = _alter(options, form, normalise)
         self._mix = Mix(options, form) if options.mixup_alpha or options.cutmix_alpha else None
+        self._swaps = options.swap_noise > 0
 
     def __call__(self, take: Take, rows: Tensor, share: slice, seed: int) -> Batch:
         """This rank's share of a global batch of rows (count,), which `take` reads by their numbers.
@@ -54,6 +55,16 @@ class Augment:
         at = tensor(mates, self._device)
         draws = Draws(rng, (count + 1) // 2, pair[own], self._device)
         return self._mix(x[: len(own)], y[: len(own)], x.index_select(0, at), y.index_select(0, at), draws)
+
+    def taken(self, rows: Tensor, share: slice, seed: int) -> Tensor:
+        """The rows that a call takes, (n,): the share's own and those of others that blend with them."""
+        if self._swaps:  # a cell may come from any row
+            return rows
+        own = rows[share]
+        if self._mix is None or len(own) == len(rows):
+            return own
+        partner, _ = pairs(len(rows), np.random.default_rng(seed))
+        return rows[torch.from_numpy(_needed(np.arange(len(rows))[share], partner)[0])]
 
 
 def _needed(own: Places, partner: Places) -> tuple[Places, Places]:

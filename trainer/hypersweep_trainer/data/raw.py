@@ -1,6 +1,6 @@
 """Data as it was read, before it is split and encoded; and rows of one part as training reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,8 +81,8 @@ class Rows(Protocol):
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of some rows, on the device: see `Form` and `Batch`."""
 
-    def hint(self, order: Tensor) -> None:
-        """Which rows will be taken from now on, in which order; nothing but speed depends on it."""
+    def hint(self, batches: Iterable[Tensor]) -> None:
+        """Which rows each `take` from now on will ask for; nothing but speed depends on it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Resident:
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         return self.x.index_select(0, rows), self.y.index_select(0, rows)
 
-    def hint(self, order: Tensor) -> None:
+    def hint(self, batches: Iterable[Tensor]) -> None:
         pass
 
 
@@ -123,5 +123,5 @@ class Picked:
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         return self.rows.take(self.numbers.index_select(0, rows.to(self.device)))
 
-    def hint(self, order: Tensor) -> None:
-        self.rows.hint(self.numbers[order.to(self.device)].cpu())
+    def hint(self, batches: Iterable[Tensor]) -> None:
+        self.rows.hint(self.numbers.index_select(0, rows.to(self.device)) for rows in batches)

@@ -2,10 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -188,7 +190,7 @@ class Finished:
     def take(self, rows: Tensor) -> Pair:
         return self._straighten(*(source.select(rows) for source in self.sources))
 
-    def hint(self, order: Tensor) -> None:
+    def hint(self, batches: Iterable[Tensor]) -> None:
         pass
 
 
@@ -196,7 +198,7 @@ class Streamed:
     """Rows that lie on this machine and go to the device batch by batch, ahead of training once it said how.
 
     Batches are gathered, pinned and copied by a thread and, on a GPU, a CUDA stream of their own: neither
-    the host nor the device waits for them, if they come in the order of the hint.
+    the host nor the device waits for them, if they are taken as the hint said.
     """
 
     device = HOST  # row numbers that lie elsewhere are waited for
@@ -209,44 +211,35 @@ class Streamed:
             self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             begin = partial(torch.cuda.set_device, self._side.device)
         self._thread = ThreadPoolExecutor(1, "rows", begin)
-        self._order = torch.arange(0)
-        self._done, self._size = 0, 0  # how much of the order was taken, and how many rows at a time
-        self._ahead: dict[tuple[int, int], Future[Sent]] = {}  # by first and last place of the order
+        self._coming: deque[Tensor] = deque()  # the rows of the batches that were hinted and not yet taken
+        self._ahead: deque[Future[Sent]] = deque()  # the first of these batches
 
     def __len__(self) -> int:
         return self._sources[0].shape[0]
 
-    def hint(self, order: Tensor) -> None:
-        self._order, self._done = order.to(HOST), 0
-        for sent in self._ahead.values():
+    def hint(self, batches: Iterable[Tensor]) -> None:
+        for sent in self._ahead:
             sent.cancel()
-        self._ahead = {}
+        self._ahead.clear()
+        self._coming = deque(rows.to(HOST) for rows in batches)
+        order = torch.cat([torch.arange(0), *self._coming])
         for source in self._sources:
-            self._thread.submit(source.hint, self._order)
+            self._thread.submit(source.hint, order)
         self._look_ahead()
 
     def take(self, rows: Tensor) -> Pair:
         rows = rows.to(HOST)
-        span = (self._done, self._done + len(rows))
-        if not torch.equal(rows, self._order[slice(*span)]):  # a batch may ask for rows of another rank
+        if not self._coming or not torch.equal(rows, self._coming[0]):  # out of turn, as a check is
             return self._straighten(*self._arrived(self._thread.submit(self._sent, rows)))
-        sent = self._ahead.pop(span, None) or self._thread.submit(self._sent, rows)
-        self._done = span[1]
-        if not span[0] or span[1] < len(self._order):  # the last batch of an epoch may be a small one
-            self._size = len(rows)
+        self._coming.popleft()
+        sent = self._ahead.popleft()
         self._look_ahead()
         return self._straighten(*self._arrived(sent))
 
     def _look_ahead(self) -> None:
-        """Send the next batches, taking them to be as large as the one before."""
-        count = len(self._order)
-        starts = [self._done + number * self._size for number in range(AHEAD if self._size else 0)]
-        spans = [(start, min(start + self._size, count)) for start in starts if start < count]
-        for span in self._ahead.keys() - set(spans):
-            self._ahead.pop(span).cancel()
-        for span in spans:
-            if span not in self._ahead:
-                self._ahead[span] = self._thread.submit(self._sent, self._order[slice(*span)])
+        """Send the next batches."""
+        for rows in islice(self._coming, len(self._ahead), AHEAD):
+            self._ahead.append(self._thread.submit(self._sent, rows))
 
     def _sent(self, rows: Tensor) -> "Sent":
         found = [source.select(rows) for source in self._sources]

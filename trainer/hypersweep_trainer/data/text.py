@@ -66,7 +66,7 @@ class Windows:
     def take(self, rows: Tensor) -> Pair:
         return following(self.select(rows))
 
-    def hint(self, order: Tensor) -> None:
+    def hint(self, order: Iterable[Tensor]) -> None:
         pass
 
 

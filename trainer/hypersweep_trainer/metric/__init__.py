@@ -100,12 +100,12 @@ def _collected(
     widths = [column.width for column in columns.values()]
     parts = [torch.zeros(0, sum(widths), dtype=torch.float64, device=ranks.device)]
     mine = ranks.share(len(rows))
-    rows.hint(torch.arange(mine.start, mine.stop))
+    batches = torch.split(torch.arange(mine.start, mine.stop, device=rows.device), size) if mine else ()
+    rows.hint(batches)
     with evaluating(network):
-        for start in range(mine.start, mine.stop, size):
+        for batch in batches:
             if asked():
                 break
-            batch = torch.arange(start, min(start + size, mine.stop), device=rows.device)
             x, y = rows.take(batch)
             output = network(x).float()
             kept = [column.of(output, y).double().view(len(y), -1) for column in columns.values()]

@@ -98,6 +98,10 @@ class Puzzles:
         other = UNASKED if self._form.task == "sequence" else math.nan
         return Batch(x.masked_fill(hidden, 0), torch.where(asked, self._answer(x), other))
 
+    def taken(self, rows: Tensor, share: slice, seed: int) -> Tensor:
+        """The rows that a call takes."""
+        return rows[share]
+
     def _hidden(self, count: int) -> Tensor:
         """Which parts of `count` rows are hidden, in the shape of the rows or one that spreads to it."""
         options, form = self._options, self._form
