@@ -26,6 +26,7 @@ class Life:
     kills: int  # while it trained or saved
     early: int  # before its first checkpoint of that attempt
     repeated: int  # steps that were run again, though a checkpoint held them
+    lost: int  # rows of the undisturbed run that no attempt left
     equal: bool  # its weights and metrics are those of the undisturbed run
 
 
@@ -58,7 +59,8 @@ def survive(root: Path, whole: Path, epochs: int, ranks: int, kills: int, random
     if process.returncode != 0:
         assert 0 == start(environment(root, epochs, ranks, attempt)).wait(timeout=PATIENCE)
         repeated += _repeated(root, attempt, held)
-    return Life(late, early, repeated, outcome(whole, 0) == outcome(root, attempt))
+    equal = outcome(whole, 0) == outcome(root, attempt)
+    return Life(late, early, repeated, _lost(whole, root, attempt), equal)
 
 
 def _killed(process: Any, when: float) -> bool:
@@ -74,6 +76,11 @@ def _killed(process: Any, when: float) -> bool:
 def _repeated(root: Path, attempt: int, held: int) -> int:
     """Rows of an attempt at steps that a checkpoint of an earlier one held."""
     return sum(row["step"] <= held for row in rows(root, attempt))
+
+
+def _lost(whole: Path, root: Path, attempt: int) -> int:
+    kept = {row["step"] for number in range(attempt + 1) for row in rows(root, number)}
+    return sum(row["step"] not in kept for row in rows(whole))
 
 
 def outcome(root: Path, attempt: int) -> tuple[Any, bytes]:

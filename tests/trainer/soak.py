@@ -20,10 +20,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             whole = undisturbed(Path(folder) / "whole", epochs, ranks)
             life = survive(Path(folder) / "killed", whole, epochs, ranks, KILLS, Random(f"{seed}/{ranks}"))
-        wrong = wrong or not life.equal or life.repeated > 0
+        wrong = wrong or not life.equal or life.repeated + life.lost > 0
         print(
             f"{ranks} ranks: {life.kills} kills in training, {life.early} before a checkpoint; "
-            f"{life.repeated} steps repeated that a checkpoint held; bit-equal: {life.equal}",
+            f"{life.repeated} steps repeated that a checkpoint held; "
+            f"{life.lost} rows lost; bit-equal: {life.equal}",
             flush=True,
         )
     sys.exit(wrong)

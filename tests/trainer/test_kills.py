@@ -19,4 +19,5 @@ def test_a_trial_that_is_killed_again_and_again_ends_as_if_it_never_was(
 
     assert 3 == life.kills
     assert 0 == life.repeated
+    assert 0 == life.lost
     assert life.equal

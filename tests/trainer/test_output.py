@@ -54,7 +54,7 @@ def test_a_failed_run_tells_its_last_step_and_nothing_of_a_first_stage(tmp_path:
     writer = Writer(print)
     report = Report(open_store(str(tmp_path)), writer, None)
     report.beat(90)
-    report.begin(CONFIG, [], None)
+    report.begin([], None)
     report.beat(1)
     report.beat(2)
     report.fail("a cosmic ray", CONFIG)
@@ -71,7 +71,7 @@ def test_a_stage_that_has_not_begun_shows_no_progress(
     writer = Writer(print)
     report = Report(open_store(str(tmp_path)), writer, None)
     report.beat(90)
-    report.begin(CONFIG, [], None)
+    report.begin([], None)
     report.fail("a cosmic ray", CONFIG)
     writer.close()
 

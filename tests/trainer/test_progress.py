@@ -42,7 +42,7 @@ def a_config(**variables: str) -> Config:
 
 def test_a_rung_is_told_at_once_and_other_epochs_every_ten_seconds(tmp_path: Path, writer: Writer) -> None:
     report = Report(open_store(str(tmp_path)), writer, None)
-    report.begin(a_config(), [], None)
+    report.settle(a_config())
     found = []
     for epoch, loss in enumerate((0.9, 0.5, 0.7, 0.4), 1):
         report.row(row(epoch, loss))
@@ -59,7 +59,8 @@ def test_a_row_within_an_epoch_leaves_the_latest_values_of_the_last_one(
     tmp_path: Path, writer: Writer
 ) -> None:
     report = Report(open_store(str(tmp_path)), writer, None)
-    report.begin(a_config(), [row(1, 0.9), row(2, 0.8)], 20)
+    report.settle(a_config())
+    report.begin([row(1, 0.9), row(2, 0.8)], 20)
     report.row({"step": 22, "time": 2.0, "metrics": {"train_loss": 1.5}, "run": {"lr": 0.2}})
 
     assert {

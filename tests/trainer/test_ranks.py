@@ -231,6 +231,7 @@ def test_the_death_of_one_rank_ends_all(tmp_path: Path) -> None:
     ("error", "code", "status", "reason"),
     [
         ("ValueError('a cosmic ray')", 1, "failed", "rank 1: ValueError: a cosmic ray"),
+        ("SystemExit('giving up')", 1, "failed", "rank 1: asked to exit: giving up"),
         ("MemoryError('no room for 9 GiB')", 0, "infeasible", "out of memory: no room for 9 GiB"),
     ],
 )
@@ -254,6 +255,8 @@ main()
     assert [code, code] == [rank.wait(timeout=60) for rank in ranks]
     result = left(tmp_path, "result.json")
     assert (status, reason) == (result["status"], result["reason"])
+    assert 30 == result["steps"]
+    assert {"train_loss", "val_loss"} < result["metrics"].keys()
 
 
 def test_a_rank_that_waits_elsewhere_ends_with_the_one_that_failed(tmp_path: Path) -> None:

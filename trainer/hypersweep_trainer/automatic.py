@@ -45,6 +45,7 @@ def settle(
         found[name] = known[name] if name in known else FINDERS[name](config, data, prelude, build)
         config = config.settled(found)
         output.note(contract.RESOLVED, found)
+        output.settle(config)
     output.say(", ".join(f"{name}: auto is {value:g}" for name, value in found.items()))
     return config
 

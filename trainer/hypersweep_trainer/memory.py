@@ -1,7 +1,7 @@
 """Telling want of memory from other errors."""
 
 
-def exhausted(error: Exception) -> bool:
+def exhausted(error: BaseException) -> bool:
     """Whether an allocation failed: on a GPU torch has a type for it, on the CPU a sentence."""
     return (
         isinstance(error, MemoryError)

@@ -28,14 +28,23 @@ class Output(Protocol):
     def describe(self, **facts: Any) -> None:
         """What the run stands on: device, data, ranks."""
 
-    def begin(self, config: Config, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
-        """What the run is asked for, the epochs that earlier attempts measured, and the step they came to."""
+    def settle(self, config: Config) -> None:
+        """What the run is asked for, as far as the data and `auto` have made it by now."""
+
+    def check(self, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+        """What the checks before training say."""
+
+    def begin(self, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
+        """The epochs that earlier attempts measured, and the step they came to."""
 
     def beat(self, step: int) -> None:
         """A sign of life between two rows."""
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Metrics: step, time, metrics, how the run goes (rate, gradient, speed), and the epoch it ends."""
+
+    def keep(self) -> None:
+        """Hand in the rows so far: a checkpoint that follows is never written before them."""
 
     def note(self, key: str, document: Mapping[str, Any]) -> None:
         """A document that later attempts read."""
@@ -50,7 +59,13 @@ class Silence:
     def describe(self, **facts: Any) -> None:
         pass
 
-    def begin(self, config: Config, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
+    def settle(self, config: Config) -> None:
+        pass
+
+    def check(self, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+        pass
+
+    def begin(self, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
         pass
 
     def beat(self, step: int) -> None:
@@ -59,8 +74,15 @@ class Silence:
     def row(self, row: Mapping[str, Any]) -> None:
         pass
 
+    def keep(self) -> None:
+        pass
+
     def note(self, key: str, document: Mapping[str, Any]) -> None:
         pass
+
+    def cut_short(self, config: Config, status: str, reason: str) -> Outcome:
+        """Rank 0 knows how far the run came."""
+        return Outcome(config, status, reason=reason)
 
     def finish(self, outcome: Outcome, earlier: Callable[[], bool] = lambda: False) -> int:
         """The exit code; rank 0 knows whether anything was saved."""
@@ -79,7 +101,8 @@ class Report:
         self._rows: list[Mapping[str, Any]] = []  # not handed in yet
         self._chunks = 0
         self._due = time.monotonic() + RHYTHM
-        self._config: Config | None = None  # of the run, once it has begun
+        self._config: Config | None = None  # of the run, once the data is known
+        self._checks: Mapping[str, Mapping[str, Any]] = {}
         self._resumed: int | None = None
         self._epochs: list[Mapping[str, Any]] = []  # their rows, those of earlier attempts first
         self._latest: dict[str, Any] = {}  # the row of all latest values
@@ -91,8 +114,14 @@ class Report:
     def describe(self, **facts: Any) -> None:
         self._put(contract.ENVIRONMENT, json.dumps({**software(), **facts}, indent=1))
 
-    def begin(self, config: Config, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
-        self._config, self._epochs, self._resumed = config, list(rows), resumed_from
+    def settle(self, config: Config) -> None:
+        self._config = config
+
+    def check(self, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+        self._checks = verdicts
+
+    def begin(self, rows: Sequence[Mapping[str, Any]], resumed_from: int | None) -> None:
+        self._epochs, self._resumed = list(rows), resumed_from
         self._latest = dict(rows[-1]) if rows else {}  # nothing of a first stage
         if rows:
             self._due = time.monotonic()
@@ -113,8 +142,17 @@ class Report:
         if not self._chunks or time.monotonic() >= self._due:  # the first at once: other trials wait for it
             self._hand_in()
 
+    def keep(self) -> None:
+        if self._rows:
+            self._hand_in(at_once=True)
+
     def note(self, key: str, document: Mapping[str, Any]) -> None:
         self._put(key, json.dumps(document))
+
+    def cut_short(self, config: Config, status: str, reason: str) -> Outcome:
+        """How far a run came that an error ended; `config` is what was asked for, if it came no further."""
+        run, step = self._config or config, self._latest.get("step", 0)
+        return Outcome(run, status, step, self._epochs, reason, self._resumed, checks=self._checks)
 
     def finish(self, outcome: Outcome, earlier: Callable[[], bool] = lambda: False) -> int:
         """Write what is left, the model, and the result last; the exit code.
@@ -123,7 +161,7 @@ class Report:
         """
         if outcome.reason:
             self.say(outcome.reason)
-        self._hand_in(last=True)
+        self._hand_in(at_once=True)
         self._put_log()
         if outcome.status == "stopped":
             if self._writer.drain() and outcome.saved:
@@ -147,17 +185,16 @@ class Report:
         """Say why there is no result; of a configuration that could be read in `result.json`, too."""
         self._lines.append(reason)
         self._leave(reason)
-        self._hand_in(last=True)
+        self._hand_in(at_once=True)
         self._put_log()
         if config is not None:
-            run, step = self._config or config, self._latest.get("step", 0)
-            outcome = Outcome(run, "failed", step, self._epochs, reason, self._resumed)
+            outcome = self.cut_short(config, "failed", reason)
             self._put(contract.RESULT, json.dumps(document(outcome), indent=1))
         self._writer.drain(patience=5)
 
-    def _hand_in(self, *, last: bool = False) -> None:
+    def _hand_in(self, *, at_once: bool = False) -> None:
         """Write chunk and progress, one after the other; while a store is away rows wait in memory."""
-        if not (last or self._writer.idle):
+        if not (at_once or self._writer.idle):
             return
         if self._rows:
             self._chunks += 1

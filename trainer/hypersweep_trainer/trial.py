@@ -13,7 +13,6 @@ from hypersweep_trainer.config import Config, ConfigError, Place, termination_lo
 from hypersweep_trainer.memory import exhausted
 from hypersweep_trainer.outage import answer
 from hypersweep_trainer.output import Report, Silence
-from hypersweep_trainer.result import Outcome
 from hypersweep_trainer.stop import Look, Stopped, looking
 from hypersweep_trainer.writer import Writer
 
@@ -41,10 +40,11 @@ def run(env: Mapping[str, str], should_stop: Callable[[], bool]) -> int:
     try:
         return _trained(config, place, stores, writer, report, should_stop)
     except (ConfigError, StoreRefused, Stopped) as error:  # data or network are not what the options say
-        report.say(str(error))
-        report.fail(str(error), None if isinstance(error, Stopped) else config)
+        told = Report(None, writer, message) if place.node else report  # another node's pod may end first
+        told.say(str(error))
+        told.fail(str(error), None if isinstance(error, Stopped) else config)
         return code(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's own code may ask for an end
         LOG.exception("rank %d failed", place.rank)
         report.fail(str(error) if isinstance(error, Failed) else described(place.rank, error), config)
         return contract.EXIT_ERROR
@@ -77,14 +77,14 @@ def _trained(
         if isinstance(error, DataError):  # of rows that are read when a batch wants them
             raise ConfigError(str(error)) from error
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         ranks.tell(
             EXHAUSTED + str(error).partition("\n")[0] if exhausted(error) else described(place.rank, error)
         )
         word = ranks.heard() or described(place.rank, error)
         if not word.startswith(EXHAUSTED):
             raise Failed(word) from error
-        outcome = Outcome(config, "infeasible", reason=word)
+        outcome = report.cut_short(config, "infeasible", word)
     else:
         ranks.leave()  # before the last writes, which may take a while
     found = report.finish(outcome, lambda: checkpoints.kept or outcome.resumed_from is not None)
@@ -95,7 +95,7 @@ def _trained(
 def give_up(report: Report | Silence, config: Config, word: str) -> None:
     """End this process for another rank's failure, which it has not noticed: it may wait for that rank."""
     if word.startswith(EXHAUSTED):
-        os._exit(report.finish(Outcome(config, "infeasible", reason=word)))
+        os._exit(report.finish(report.cut_short(config, "infeasible", word)))
     report.fail(word, config)
     os._exit(contract.EXIT_ERROR)
 
@@ -114,7 +114,12 @@ def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def described(rank: int, error: Exception) -> str:
+def described(rank: int, error: BaseException) -> str:
+    """What ended a rank, in words."""
+    if isinstance(error, SystemExit):
+        code = error.code
+        how = f" with code {code or 0}" if code is None or isinstance(code, int) else f": {code}"
+        return f"rank {rank}: asked to exit{how}"
     return f"rank {rank}: {type(error).__name__}: {error}"
 
 
