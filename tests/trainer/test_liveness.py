@@ -65,6 +65,7 @@ MORE: dict[str, dict[str, Any]] = {  # what else must be so that a small run can
     "base_batch": {"lr_scaling": "linear", "batch_size": 64},
     "min_lr_ratio": {"warmup": 0.0},
     "missing": {"num_encoder": "standard"},
+    "pretrained": {"model": "cnn", "width": 4},
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,23 @@ def digits() -> tuple[Tensor, Tensor]:
 
 
 def a_network(options: Options = OPTIONS, classes: int = 5) -> Network:
-    return build(options, Form("image", "classification", (1, 8, 8), classes))
+    return build(options, a_form(classes))
+
+
+def a_form(classes: int = 5) -> Form:
+    return Form("image", "classification", (1, 8, 8), classes)
+
+
+def taken(
+    network: Network, place: str, names: Sequence[str] = LOW, options: Options = OPTIONS
+) -> dict[str, str]:
+    """What starts anew, and why."""
+    lines: list[str] = []
+    anew = pretrained(
+        options, network, folder(place, {}), a_form(len(names)), {"names": [*names]}, lines.append
+    )
+    assert bool(anew) == len(lines)
+    return anew
 
 
 def learn(network: Network, x: Tensor, y: Tensor, steps: int = 50) -> torch.optim.Optimizer:
@@ -64,7 +81,11 @@ def changed(network: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
 def a_folder(root: Path, network: nn.Module, names: Sequence[str] = LOW, model: str = "cnn") -> str:
     root.mkdir(exist_ok=True)
     (root / "weights.safetensors").write_bytes(save(network.state_dict()))
-    about = {"resolved": {"model": model}, "form": {}, "encoding": {}, "names": names}
+    about = {
+        "resolved": {"model": model},
+        "form": asdict(a_form(len(names))),
+        "encoding": {"names": names},
+    }
     (root / "model.json").write_text(json.dumps(about))
     return str(root)
 
@@ -78,8 +99,8 @@ def test_a_frozen_body_stays_to_the_bit_while_the_head_learns_and_moves_once_tha
     place = a_folder(tmp_path, first)
 
     network = a_network()
-    anew = pretrained(OPTIONS, network, folder(place, {}), HIGH)
-    assert {"head.weight", "head.bias"} == set(anew)
+    anew = taken(network, place, HIGH)
+    assert {"head.weight": "other classes", "head.bias": "other classes"} == anew
     assert changed(network, first.state_dict()) == set(anew)
 
     freeze(network, ["body.*"])
@@ -145,7 +166,7 @@ def test_a_model_lies_in_a_folder_or_behind_a_url(url: str, tmp_path: Path) -> N
     first, network = a_network(), a_network()
     place = url.format(a_folder(tmp_path, first))
 
-    assert [] == pretrained(OPTIONS, network, folder(place, {}), LOW)
+    assert {} == taken(network, place)
     assert not changed(network, first.state_dict())
 
 
@@ -156,7 +177,7 @@ def test_a_model_may_lie_in_a_bucket(s3: Any, endpoint: str, tmp_path: Path) -> 
         s3.put_object(Bucket="sweeps", Key=f"best/model/{path.name}", Body=path.read_bytes())
     read = folder("s3://sweeps/best/model", {"HYPERSWEEP_STORE_ENDPOINT": endpoint})
 
-    assert [] == pretrained(OPTIONS, network, read, LOW)
+    assert {} == pretrained(OPTIONS, network, read, a_form(), {"names": [*LOW]}, print)
     assert not changed(network, first.state_dict())
 
 
@@ -166,7 +187,7 @@ def test_a_network_of_timm_takes_over_a_saved_one(tmp_path: Path) -> None:
     network = build(options, Form("image", "classification", (1, 32, 32), 6))
     a_folder(tmp_path, first, ("a", "b", "c", "d"), options.model)
 
-    assert ["head.weight", "head.bias"] == pretrained(options, network, folder(str(tmp_path), {}))
+    assert ["head.weight", "head.bias"] == [*taken(network, str(tmp_path), "abcdef", options)]
     assert ["head.bias", "head.weight"] == sorted(
         {*dict(network.named_parameters())} - {*freeze(network, ["body.*"])}
     )
@@ -183,6 +204,8 @@ def _broken(kind: str, root: Path) -> dict[str, bytes]:
             files["weights.safetensors"] = files["weights.safetensors"][:100]
         case "no document":
             files["model.json"] = b"[1]"
+        case "other document":
+            files["model.json"] = b'{"form": {}}'
     return files
 
 
@@ -192,11 +215,12 @@ def _broken(kind: str, root: Path) -> dict[str, bytes]:
         ("no weights", "pretrained: a model must be in model/, but weights.safetensors is not there"),
         ("cut", "pretrained: a model must be in model/, but it cannot be read: "),
         ("no document", "pretrained: a model must be in model/, but it cannot be read: "),
-        ("other", "no weight of the transformer there has the name and shape of one of this cnn"),
+        ("other document", "pretrained: a model must be in model/, but model.json has no encoding, resolved"),
+        ("other", "no weight of the transformer there fits one of this cnn outside the head: body.0.conv"),
     ],
 )
 def test_a_folder_that_holds_no_fitting_model_is_refused(kind: str, sentence: str, tmp_path: Path) -> None:
     files: Mapping[str, Any] = _broken(kind, tmp_path)
 
     with pytest.raises(ValueError, match=sentence):
-        pretrained(OPTIONS, a_network(), files.get)
+        pretrained(OPTIONS, a_network(), files.get, a_form(), {"names": [*LOW]}, print)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hypersweep_trainer import automatic, check, model, saved, stage
+from hypersweep_trainer import automatic, check, compiler, model, saved, stage
 from hypersweep_trainer.checkpoint import Checkpoints, read
 from hypersweep_trainer.config import Config, ConfigError
 from hypersweep_trainer.counter import draw
@@ -39,20 +39,23 @@ def train(
     Raises Stopped on all ranks where one was asked to stop before the first step.
     """
     tune(config.options)
+    output.say(f"{ranks.world} {'rank' if ranks.world == 1 else 'ranks'} on {_name(ranks.device)}")
     prelude = Prelude(ranks, should_stop)
     with refused():
         data = prelude.each(lambda: answer(lambda: load(config, ranks.device), prelude.look))
     for words in data.notes:
         output.say(words)
     config = config.told(data.facts)
+    output.settle(config)
     output.describe(**facts(config, data, ranks))
     with refused():
         build = partial(built, data=data, device=ranks.device, look=prelude.look)
         config = automatic.settle(config, data, prelude, checkpoints, output, build)
-        network = prelude.each(partial(build, config))
+        network = prelude.each(partial(build, config, say=output.say))
     pace = len(batches(config, len(data.train), network, ranks.world))
     state = prelude.read(lambda: checkpoints.newest(identity(config, data, pace)))
     verdicts = checked(config, data, network, prelude)
+    output.check(verdicts)
     for words in filter(None, [check.failed(verdicts)]):
         output.say(f"check failed: {words}")
         if config.options.checks == "stop" and config.thorough:
@@ -69,9 +72,11 @@ def train(
         loop.restore(read(state))
     elif first is not None:
         loop.resumed = first.resumed_from
+    compiler.ready(config, data, loop.learner, prelude, output, (data.val, data.test))
     outcome = loop.run()
     if outcome.status != "stopped":
-        later = check.after(config, data, loop.learner.network, outcome, ranks.device)
+        with compiler.spared(config.options.compile):
+            later = check.after(config, data, loop.learner.network, outcome, ranks.device)
         outcome = replace(outcome, checks={**verdicts, **later})
     if outcome.status == "done" and config.options.save_model and ranks.rank == 0:
         outcome = replace(outcome, model=saved.files(config, data, loop.learner.network))
@@ -100,7 +105,7 @@ def tune(options: Options) -> None:
         torch.use_deterministic_algorithms(options.deterministic)
     torch.backends.cudnn.benchmark = False
     if options.compile != "off":
-        torch._dynamo.reset()  # a process that ran other networks would compile no more
+        compiler.begin(options.compile)
 
 
 def checked(config: Config, data: Data, network: nn.Module, prelude: Prelude) -> check.Verdicts:
@@ -113,27 +118,46 @@ def checked(config: Config, data: Data, network: nn.Module, prelude: Prelude) ->
     return found
 
 
-def built(config: Config, data: Data, device: torch.device, look: Look = unasked) -> model.Network:
-    """The network of a configuration with its first weights, on the device."""
+def built(
+    config: Config,
+    data: Data,
+    device: torch.device,
+    look: Look = unasked,
+    say: Callable[[str], None] = lambda line: None,
+) -> model.Network:
+    """The network of a configuration with its first weights, on the device; `say` is told which are new."""
     options = config.options
     torch.default_generator.manual_seed(draw(config.seed, "model"))
     network = model.build(options, data.form)
-    if options.pretrained not in ("", "true"):
-        url = config.pretrained or options.pretrained
-        names, read = data.encoding.get("names", ()), transfer.folder(url, config.stores)
-        transfer.pretrained(
-            replace(options, pretrained=url), network, lambda name: answer(partial(read, name), look), names
-        )
+    if options.pretrained:
+        anew = _adopted(config, data, network, look, say)
+    else:  # a first stage trains the body alone
+        anew = {name: "not there" for name in transfer.tensors(network) if name.startswith("head.")}
     if options.sync_bn:
         synchronise(network, device)
-    if options.freeze:
-        transfer.freeze(network, options.freeze)
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network = network.to(device)
     if options.compile != "off":
-        network.compile(mode=None if options.compile == "default" else options.compile)
+        compiler.compiled(network, options.compile)
+    if options.freeze:
+        transfer.freeze(network, options.freeze, anew)
     return network
+
+
+def _adopted(
+    config: Config, data: Data, network: model.Network, look: Look, say: Callable[[str], None]
+) -> Mapping[str, str]:
+    """Which tensors start anew although the network is a trained one, and why."""
+    options = config.options
+    if options.pretrained == "true":
+        return transfer.replaced(network, data.form, say)
+    url = config.pretrained or options.pretrained
+    read = transfer.folder(url, config.stores)
+    return transfer.pretrained(
+        replace(options, pretrained=url), network, lambda name: answer(partial(read, name), look),
+        data.form, data.encoding, say,
+    )  # fmt: skip
 
 
 def facts(config: Config, data: Data, ranks: Ranks) -> Mapping[str, Any]:

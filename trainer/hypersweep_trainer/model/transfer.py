@@ -1,7 +1,8 @@
 """What a network takes over from another one, and which of it stays as it is."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from fnmatch import filter as matching
 from typing import Any
@@ -11,11 +12,16 @@ from torch import Tensor, nn
 
 from hypersweep import contract
 from hypersweep.store import open_store
+from hypersweep_trainer.form import Form
+from hypersweep_trainer.model import meaning
+from hypersweep_trainer.model.meaning import short
+from hypersweep_trainer.model.network import Network
 from hypersweep_trainer.options import Options
 
 WEIGHTS, ABOUT = "weights.safetensors", "model.json"
 
 Read = Callable[[str], bytes | None]  # a file of a model's folder by its name; None where there is none
+Say = Callable[[str], None]  # a line for people
 
 
 def folder(url: str, env: Mapping[str, str]) -> Read:
@@ -26,23 +32,81 @@ def folder(url: str, env: Mapping[str, str]) -> Read:
     return open_store(url, endpoint=endpoint, region=region).read
 
 
-def pretrained(options: Options, network: nn.Module, read: Read, names: Sequence[str] = ()) -> list[str]:
-    """Give a network the weights of a model's folder; returns which of its tensors start anew.
+def pretrained(
+    options: Options, network: Network, read: Read, form: Form, encoding: Mapping[str, Any], say: Say
+) -> dict[str, str]:
+    """Give a network the weights of a model's folder; returns which of its tensors start anew, and why.
 
-    The head starts anew where it has another size, or stands for other classes than `names`. Raises
-    ValueError when there is no such model, or nothing of it fits.
+    Columns, categories, tokens and classes are matched by name, whatever their places; tensors of which a
+    part finds nothing start anew in that part, and are returned, too. `say` is told of them. Raises
+    ValueError when there is no such model, or nothing of it fits but the head.
     """
     weights, about = _model(options.pretrained, read)
-    if names and about.get("names") and list(names) != list(about["names"]):
-        weights = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
-    anew = adopt(network, weights)
-    if {name for name, _ in network.named_parameters()} <= set(anew):
-        other = about.get("resolved", {}).get("model", "other")
+    given, anew = _matched(network, weights, form, encoding, about)
+    whole = adopt(network, given)
+    last = answering(network)
+    layers = [name for name, weight in network.named_parameters() if weight.dim() > 1]
+    if set(whole).issuperset([name for name in layers if not name.startswith(last)] or layers):
         raise ValueError(
-            f"pretrained: a network like this one must be in {options.pretrained}, "
-            f"but no weight of the {other} there has the name and shape of one of this {options.model}"
+            f"pretrained: a network like this one must be in {options.pretrained}, but no weight of the "
+            f"{about['resolved']['model']} there fits one of this {options.model} outside the head: "
+            f"{listed(anew)}"
         )
+    if anew:
+        say(f"pretrained: starts anew: {listed(anew)}")
     return anew
+
+
+def replaced(network: Network, form: Form, say: Say) -> dict[str, str]:
+    """Which tensors of a network that timm has trained start anew, since it answers something else."""
+    about: Any = network.body.pretrained_cfg
+    if about["num_classes"] == form.outputs:
+        return {}
+    last = answering(network)
+    anew = {name: "other classes" for name in tensors(network) if name.startswith(last)}
+    say(f"pretrained: starts anew: {listed(anew)}")
+    return anew
+
+
+def answering(network: Network) -> tuple[str, ...]:
+    """How the names of the layers begin that answer; a network of timm may have several."""
+    paths = getattr(network.body, "pretrained_cfg", {}).get("classifier") or ()
+    return "head.", *(f"body.{path}." for path in ((paths,) if isinstance(paths, str) else paths))
+
+
+def _matched(
+    network: Network,
+    weights: Mapping[str, Tensor],
+    form: Form,
+    encoding: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What other weights have for a network's tensors, by name; and which start anew, and why."""
+    own, last = tensors(network), answering(network)
+    here = meaning.bound(own, asdict(form), encoding, last)
+    there = meaning.bound(weights, about["form"], about["encoding"], last)
+    if about["form"]["target"] == "tokens":  # tied weights are stored once, and are the head's as well
+        there.setdefault("head.weight", there["embed.vector.weight"])
+    given: dict[str, Tensor] = {}
+    anew: dict[str, str] = {}
+    for name, one in here.items():
+        if name not in there:
+            anew[one.name] = "not there"
+            continue
+        found, why = meaning.laid(own[one.name], one, weights[there[name].name], there[name])
+        if found is not None:
+            given[one.name] = found
+        if why:
+            anew[one.name] = why
+    return given, anew
+
+
+def listed(anew: Mapping[str, str]) -> str:
+    """Tensors by the reason why they start anew."""
+    groups: dict[str, list[str]] = {}
+    for name, why in anew.items():
+        groups.setdefault(why, []).append(name)
+    return short([f"{short(names)} ({why})" for why, names in groups.items()], "; ")
 
 
 def _model(place: str, read: Read) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -54,9 +118,12 @@ def _model(place: str, read: Read) -> tuple[dict[str, Tensor], dict[str, Any]]:
         missing = WEIGHTS if weights is None else ABOUT
         raise ValueError(f"pretrained: a model must be in {place}, but {missing} is not there")
     try:
-        return load(weights), dict(json.loads(about))
+        found, document = load(weights), dict(json.loads(about))
     except (SafetensorError, ValueError, TypeError) as error:
         raise ValueError(f"pretrained: a model must be in {place}, but it cannot be read: {error}") from None
+    if lacking := sorted({"resolved", "form", "encoding"} - document.keys()):
+        raise ValueError(f"pretrained: a model must be in {place}, but {ABOUT} has no {', '.join(lacking)}")
+    return found, document
 
 
 @torch.no_grad()
@@ -82,11 +149,11 @@ def tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in kept.items() if first[id(tensor)] == name}
 
 
-def freeze(network: nn.Module, patterns: Iterable[str]) -> list[str]:
+def freeze(network: nn.Module, patterns: Iterable[str], anew: Container[str] = ()) -> list[str]:
     """Keep parameters as they are, and the running means of their norms; returns their names.
 
     Call it before DDP wraps the network: DDP waits for the gradients of what it then finds. Raises
-    ValueError when a pattern names nothing, or all that could learn.
+    ValueError when a pattern names nothing, what starts `anew`, or all that could learn.
     """
     parameters = dict(network.named_parameters())
     frozen: set[str] = set()
@@ -96,6 +163,10 @@ def freeze(network: nn.Module, patterns: Iterable[str]) -> list[str]:
             near = get_close_matches(pattern.strip("*"), parameters, 3, 0.3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"freeze: {pattern} must match a parameter's name, but matches none{hint}")
+        if fresh := [name for name in named if name in anew]:
+            raise ValueError(
+                f"freeze: {pattern} would keep first weights that nothing has trained, in {short(fresh)}"
+            )
         frozen.update(named)
     if frozen.issuperset(parameters):
         raise ValueError(f"freeze: must leave something to learn, but {', '.join(patterns)} is all there is")
