@@ -44,6 +44,14 @@ WORKDIR /tmp
 USER 65532:65532
 
 FROM runtime AS trainer
+# What the option `compile` needs where training runs. A base without apt-get must hold it already.
+USER root
+RUN headers="$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
+    && missing="$(command -v g++ >/dev/null || echo g++)$(test -f "$headers" || echo ' python3-dev')" \
+    && if [ -n "$missing" ]; then \
+        apt-get update && apt-get install --yes --no-install-recommends $missing && rm -rf /var/lib/apt/lists/*; \
+    fi
+USER 65532:65532
 COPY --from=trainer-dependencies /opt/hypersweep /opt/hypersweep
 COPY --from=code /code /opt/hypersweep
 ENTRYPOINT ["python", "-m", "hypersweep_trainer"]

@@ -150,17 +150,6 @@ def test_images_and_convolutions_lie_in_the_order_asked_for(mixed: dict[str, flo
     assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
 
 
-def test_a_compiled_network_computes_the_same(tmp_path: Path) -> None:
-    for name, how in {"plain": "off", "compiled": "default"}.items():
-        options = {**OFF, "epochs": 4, "batch_size": 1797, "compile": how}  # of few shapes, for speed
-        train(an_environment(tmp_path / name, options))
-    plain, compiled = (weights(tmp_path / name) for name in ("plain", "compiled"))
-
-    assert plain.keys() == compiled.keys()
-    for name, expected in plain.items():
-        torch.testing.assert_close(compiled[name], expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("optimizer", "waits"),
     [

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from hypersweep_trainer import compiler
 from hypersweep_trainer.checkpoint import Checkpoints, read
 from hypersweep_trainer.config import Config
 from hypersweep_trainer.counter import draw
@@ -48,12 +49,16 @@ def first(
     stage = pretrain.stage(options, data.form, data.finish, ranks.device)
     if options.sync_bn:
         synchronise(stage.network, ranks.device)
+    body = stage.network.to(ranks.device)
+    if options.compile != "off":
+        compiler.compiled(body, options.compile)
     before = config.changed(epochs=options.pretrain_epochs, **OFF)
     data = replace(data, train=data.unlabelled)
-    loop = Loop(before, data, ranks, stage.network.to(ranks.device), output, checkpoints, should_stop, stage)
+    loop = Loop(before, data, ranks, body, output, checkpoints, should_stop, stage)
     saved = prelude.read(lambda: checkpoints.newest(loop.learner.identity))
     if saved is not None:
         loop.restore(read(saved))
+    compiler.ready(before, data, loop.learner, prelude, output)
     outcome = loop.run()
     if outcome.status == "done":
         pretrain.second(network, loop.learner.network)

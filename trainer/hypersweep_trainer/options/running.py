@@ -26,8 +26,11 @@ class Running:
         unswept=CARRIED, horizon="speed")
     compile: str = choice(
         "off", ("off", "default", "reduce-overhead", "max-autotune"),
-        "Compile the network first; reduce-overhead also records CUDA graphs. Pays in long runs only.",
-        source="torch.compile", unswept=CARRIED, horizon="speed")
+        "Compile the network before the first step, for each size of batch; all but default record CUDA "
+        "graphs.",
+        source="torch.compile", unswept=CARRIED, horizon="speed",
+        hint="Pays in long runs only, and needs a C++ compiler where they run, on a GPU one of C. Dropout "
+        "draws other masks than without it.")
     deterministic: bool = switch(
         False, "Use only algorithms that give the same bits each time, also on a GPU.",
         source="torch.use_deterministic_algorithms", unswept=CARRIED, horizon="speed")
