@@ -112,6 +112,8 @@ def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
     label.check(raw, options)
     places = divided(raw, options, fraction)
     classes = _classes(raw, places)
+    if raw.target == "regression" and not isinstance(places, Cut) and fraction * options.subset_fraction == 1:
+        label.varied(raw.labels[places.train], raw, options.data, "training row")
     if classes is not None and options.stratify and fraction * options.subset_fraction == 1:
         label.trainable(classes, raw, options.data)
     scaling, scaled = _scaled(raw, places, options)
@@ -141,11 +143,15 @@ def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
 
 
 def _notes(raw: Raw, places: Split | Cut, options: Options) -> tuple[str, ...]:
-    """Which classes a part lacks."""
+    """Which classes a part lacks, and which columns of text are nearly ones of numbers."""
+    odd = [
+        f"{options.data}, column {name}: {found}: all its cells are taken for categories"
+        for name, found in table.strays(raw.columns or {}, options.categorical)
+    ]
     if raw.target != "classification" or isinstance(places, Cut):
-        return ()
+        return tuple(odd)
     parts = {"training": places.train, "validation": places.val, "test": places.test}
-    return tuple(label.absent(raw, parts, options.data))
+    return (*odd, *label.absent(raw, parts, options.data))
 
 
 def _evaluated(parts: Parts, places: Split | Cut) -> Callable[[NDArray[np.int64]], Rows] | None:

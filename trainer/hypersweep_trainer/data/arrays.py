@@ -121,10 +121,10 @@ def _target(
     if y.size != count or len(y) != count:
         raise DataError(f"{where}: y must hold one target for each of {count} rows, but has shape {y.shape}")
     cells = y.reshape(-1)
-    cells = cells.astype(np.float64) if cells.dtype.kind in "biuf" else cells.astype(str).astype(object)
-    if target == "regression":
-        return target, label.numbers(cells, f"{where}, y"), ()
-    return target, *label.classes(cells, f"{where}, y")
+    cells = cells if cells.dtype.kind in "biuf" else cells.astype(str).astype(object)
+    if target == "classification":
+        return target, *label.classes(cells, f"{where}, y")
+    return target, label.numbers(cells, f"{where}, y"), ()
 
 
 def _usual(y: Array | None, task: str) -> str:

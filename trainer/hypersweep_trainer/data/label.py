@@ -1,7 +1,7 @@
 """What is predicted: a column's cells as classes or as numbers, and whether training can use them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,19 @@ from hypersweep_trainer.options import Options
 
 MANY, ROWS = 20, 10  # more classes that are numbers, with fractions or fewer rows each, are none
 LARGEST = 1e150  # number whose square float64 still holds, with a sum of many such
+TRUTH = {word: name for name in ("False", "True") for word in (name, name.lower(), name.upper())}
+MEASURED = ("numbers", "dates")  # of KINDS, those that a regression predicts
+
+
+def number(cell: str) -> float:
+    """The number that a cell holds; raises ValueError, also for 1_000, which only Python takes for one."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
 KINDS: Mapping[str, Callable[[str], object]] = {  # of cells that a column of numbers can be read from
-    "numbers": float,
+    "numbers": number,
     "dates": datetime.fromisoformat,
     "truth values": lambda cell: ("false", "true").index(cell.lower()),
 }
@@ -22,17 +33,62 @@ Codes = NDArray[np.int64]
 
 
 def classes(cells: NDArray[Any], where: str) -> tuple[Codes, tuple[str, ...]]:
-    """Class codes (n,) and the classes' names by code, numbers in their order; raises DataError."""
+    """Class codes (n,) and the classes' names by code, numbers in their order; raises DataError.
+
+    Cells are numbers, truth values or text, None where it is empty; their names are those of `plain`.
+    """
     whole(cells, where, "a class")
-    number = cells.dtype != object
-    found, codes = np.unique(cells if number else cells.astype(str), return_inverse=True)
-    rare = len(found) > len(cells) / ROWS or (number and bool((found != np.round(found)).any()))
-    if number and len(found) > MANY and rare:
+    found, codes = np.unique(cells.astype(str) if cells.dtype == object else cells, return_inverse=True)
+    words = spelled(found)
+    names = plain(words)
+    kinds = {kind(word) for word in words}
+    what = kinds.pop() if len(kinds) == 1 else ""
+    values = np.array([number(word) for word in words]) if what == "numbers" else _ranks(names)
+    whole(values[codes], where, "a class")
+    rare = len(words) > len(cells) / ROWS or bool((values != np.round(values)).any())
+    if what in MEASURED and len(words) > MANY and rare:
         raise DataError(
-            f"{where}: holds {len(found)} different numbers in {len(cells)} rows: too many classes; "
-            "where the number itself is to be predicted, set target: regression"
+            f"{where}: holds {len(words)} different {what} in {len(cells)} rows: too many classes; "
+            f"where the {what.removesuffix('s')} itself is to be predicted, set target: regression"
         )
-    return codes.astype(np.int64), tuple(text(found) if number else found.tolist())
+    ordered = tuple(dict.fromkeys(names[place] for place in np.argsort(values, kind="stable")))
+    code = {name: place for place, name in enumerate(ordered)}
+    return np.array([code[name] for name in names], np.int64)[codes], ordered
+
+
+def _ranks(words: Sequence[str]) -> NDArray[Any]:
+    """The place of each word (n,) among them in their order."""
+    return np.unique(np.array(words), return_inverse=True)[1]
+
+
+def spelled(cells: NDArray[Any]) -> list[str]:
+    """Cells (n,) without gaps as a person writes them: 3 for the number 3.0, True for a truth value."""
+    return text(cells) if cells.dtype.kind == "f" else [str(cell) for cell in cells.tolist()]
+
+
+def plain(words: Sequence[str]) -> list[str]:
+    """The names of classes that are spelled so, of which two may have one name.
+
+    A number is 1 also where it is spelled 1.0, and a truth value True or False also where it is spelled true
+    or FALSE. But where one of the words is neither, or a number spelled otherwise, as 01 and 1.50 are, each
+    is a name as it stands there.
+    """
+    for name in (_number, TRUTH.get):
+        names = [name(word.strip()) for word in words]
+        if None not in names:
+            return [found for found in names if found is not None]
+    return list(words)
+
+
+def _number(word: str) -> str | None:
+    """The name of a number, None where it would not give back how the number is spelled."""
+    for name, read in ((word.removesuffix(".0"), int), (word, float)):
+        try:
+            if str(read(name)) == name:
+                return name
+        except ValueError:
+            continue
+    return None
 
 
 def numbers(cells: NDArray[Any], where: str) -> NDArray[np.float64]:
@@ -50,14 +106,14 @@ def parsed(cells: NDArray[Any], where: str, who: str) -> NDArray[Any]:
     """
     if cells.dtype != object:
         return cells
-    kinds = [None if cell is None else _kind(cell) for cell in cells]
+    kinds = [None if cell is None else kind(cell) for cell in cells]
     if {None, "numbers"} >= set(kinds):
         return np.array([np.nan if cell is None else float(cell) for cell in cells])
     count = Counter(kinds)
     need = max(KINDS, key=count.__getitem__)
     if not set(kinds) - {None, need}:
         need = "numbers"
-    row = first(np.array([kind not in (None, need) for kind in kinds]))
+    row = first(np.array([found not in (None, need) for found in kinds]))
     raise DataError(f"{where}: row {row} is {cells[row - 1]!r}, but {who} needs {need}")
 
 
@@ -80,8 +136,13 @@ def check(raw: Raw, options: Options) -> None:
     """Raise DataError for targets that the split or the loss cannot use."""
     if raw.target == "classification":
         _divisible(raw, options)
+    if raw.target == "regression":
+        varied(raw.labels, raw, options.data, "row")
+        _apart(raw, options)
     if raw.target == "regression" and options.loss == "mape":
         _no_zero(raw, options)
+    if raw.target == "regression" and options.output_range:
+        _within(raw, options)
     low = "target_norm log" if options.target_norm == "log" else "loss msle"
     if raw.target == "regression" and (options.target_norm == "log" or options.loss == "msle"):
         wrong = raw.labels <= -1
@@ -122,6 +183,37 @@ def _no_zero(raw: Raw, options: Options) -> None:
         )
 
 
+def _apart(raw: Raw, options: Options) -> None:
+    """Metrics can tell targets apart by the squares of what is between them."""
+    low, high = raw.labels.min(), raw.labels.max()
+    if high - low < 1 / LARGEST:
+        raise DataError(
+            f"{options.data}: the targets go from {low:g} to {high:g}, "
+            f"but must differ by {1 / LARGEST:g} at least: multiply them"
+        )
+
+
+def _within(raw: Raw, options: Options) -> None:
+    """Every target can be predicted."""
+    low, high = options.output_range
+    outside = (raw.labels < low) | (raw.labels > high)
+    if outside.any():
+        row = first(outside)
+        raise DataError(
+            f"{options.data}: the target of row {row} is {raw.labels[row - 1]:g}, "
+            f"but output_range needs all from {low:g} to {high:g}"
+        )
+
+
+def varied(numbers: NDArray[Any], raw: Raw, where: str, row: str) -> None:
+    """Raise DataError where some rows' targets (n,), all those of a kind, are one number."""
+    if not np.ptp(numbers):
+        column = f", column {raw.about['label']}" if raw.about.get("label") else ""
+        raise DataError(
+            f"{where}{column}: every {row} is {numbers[0]:g}, but a regression needs numbers that differ"
+        )
+
+
 def trainable(classes: Codes, raw: Raw, where: str) -> None:
     """Raise DataError where none of a class's rows is left to train, all of them being in other parts."""
     rows = np.bincount(classes, minlength=len(raw.names))
@@ -145,7 +237,7 @@ def absent(raw: Raw, parts: Mapping[str, NDArray[np.int64]], where: str) -> Iter
 
 def text(cells: NDArray[Any]) -> list[str]:
     """Numbers as a person writes them: 3 for 3.0."""
-    return [str(int(cell)) if cell == int(cell) else repr(float(cell)) for cell in cells]
+    return [str(int(cell)) if cell.is_integer() else repr(cell) for cell in cells.astype(float).tolist()]
 
 
 def first(rows: NDArray[np.bool_]) -> int:
@@ -163,12 +255,12 @@ def infinite(cells: NDArray[Any]) -> NDArray[np.bool_]:
     return np.zeros(len(cells), bool) if cells.dtype == object else np.isinf(cells)
 
 
-def _kind(cell: str) -> str:
+def kind(cell: str) -> str:
     """Which of KINDS a cell is, "" where it is text."""
-    for kind, read in KINDS.items():
+    for name, read in KINDS.items():
         try:
             read(cell)
         except ValueError:
             continue
-        return kind
+        return name
     return ""

@@ -1,6 +1,9 @@
 """Tables in files: CSV and Parquet as columns of numbers or of text."""
 
-from collections.abc import Collection, Mapping
+import csv
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -8,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersweep_trainer.data import label
+from hypersweep_trainer.data import label, stray
 from hypersweep_trainer.data.digest import digest
 from hypersweep_trainer.data.raw import DataError, Raw
+from hypersweep_trainer.data.stray import Stray
 from hypersweep_trainer.options import Options
 
 Columns = Mapping[str, NDArray[Any]]
@@ -22,19 +26,26 @@ DAY = 8.64e10  # microseconds
 
 def read(path: Path, kind: str, options: Options) -> Raw:
     """A table with its target, see `columns`; raises DataError."""
-    table, where = columns(path, kind, options.categorical), options.data
+    where, found = options.data, names(path, kind)
     for name in (*options.features, *options.categorical, *filter(None, [options.label])):
-        _known(name, table, where)
-    target = "" if options.target == "reconstruction" else options.label or list(table)[-1]
-    names = options.features or tuple(name for name in table if name != target)
-    if target in names:
+        _known(name, found, where)
+    target = "" if options.target == "reconstruction" else options.label or found[-1]
+    features = options.features or tuple(name for name in found if name != target)
+    if target in features:
         raise DataError(f"{where}: features must not hold the label, but both name {target}")
-    if not names:
+    if not features:
         raise DataError(f"{where}: must hold a column beside the label {target}")
-    features = {name: table[name] for name in names}
-    labels, classes = _target(table, target, options)
-    total = digest(list(features), *features.values(), labels, classes)
-    return Raw("tabular", options.target, labels, total, classes, features, about={"label": target})
+    if strange := set(options.categorical) - {*features, target}:
+        raise DataError(f"{where}: categorical must be among features, but {min(strange)} is not")
+    classes = options.target == "classification"
+    table = columns(path, kind, {*options.categorical, *([target] if classes else [])}, {*features, target})
+    if classes:
+        _present(table[target], target, path, kind, where)
+    inputs = {name: table[name] for name in features}
+    _regular(inputs, options)
+    labels, codes = _target(table, target, options)
+    total = digest(list(inputs), *inputs.values(), labels, codes)
+    return Raw("tabular", options.target, labels, total, codes, inputs, about={"label": target})
 
 
 def _target(table: Columns, name: str, options: Options) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -46,47 +57,124 @@ def _target(table: Columns, name: str, options: Options) -> tuple[NDArray[Any], 
     return label.numbers(table[name], where), ()
 
 
+def _present(cells: NDArray[Any], name: str, path: Path, kind: str, where: str) -> None:
+    """Raise DataError for a word in the column of classes that counts as an empty cell."""
+    gaps = label.empty(cells)
+    if kind != "csv" or not gaps.any():
+        return
+    row = label.first(gaps)
+    word = _csv(path, {name}, words=True)[name][row - 1].as_py().decode()
+    if word:
+        raise DataError(
+            f"{where}, column {name}: row {row} is {word!r}, which counts as an empty cell, "
+            "but each row needs a class: write another word"
+        )
+
+
+def _regular(features: Columns, options: Options) -> None:
+    """Raise DataError for a column of numbers or dates of which a few cells make text."""
+    for name, found in strays(features, options.categorical):
+        if found.sure:
+            raise DataError(
+                f"{options.data}, column {name}: {found}: leave {found.such} empty, "
+                "or name the column in `categorical`"
+            )
+
+
+def strays(columns: Columns, categorical: Collection[str]) -> Iterator[tuple[str, Stray]]:
+    """What is strange in columns of text that are not `categorical`, by their names."""
+    for name, cells in columns.items():
+        if cells.dtype == object and name not in categorical:
+            for found in filter(None, [stray.found(cells)]):
+                yield name, found
+
+
+def names(path: Path, kind: str) -> list[str]:
+    """The names of a CSV or Parquet file's columns in their order; raises DataError."""
+    with _told(path, kind):
+        found = _header(path) if kind == "csv" else _fields(path)
+    if kind == "csv" and len(found) == 1 and not SEPARATORS.isdisjoint(found[0]):
+        raise DataError(f"{path}: commas must separate columns, but its header is {found[0]!r}")
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise DataError(f"{path}: column names must differ, but {twice} stands there twice")
+    return found
+
+
+def _header(path: Path) -> list[str]:
+    """The first line of a CSV file."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        found = next(filter(None, csv.reader(file)), [])
+    if not found:
+        raise DataError(f"{path}: cannot be read as csv: Empty CSV file")
+    line = ",".join(found)
+    if "\0" in line:
+        raise DataError(
+            f"{path}: cannot be read as csv: must be UTF-8, but its header has zero bytes, as UTF-16 has"
+        )
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        words = line.encode(errors="surrogateescape")
+        raise DataError(f"{path}: its header must be UTF-8, but is {words!r}") from None
+    return found
+
+
+def _fields(path: Path) -> list[str]:
+    from pyarrow import parquet
+
+    schema = parquet.ParquetDataset(path).schema if path.is_dir() else parquet.read_schema(path)
+    return list(schema.names)
+
+
+@contextmanager
+def _told(path: Path, kind: str) -> Iterator[None]:
+    """What arrow says of a file, in one sentence; it counts the header as the first row."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, csv.Error) as error:
+        words = re.sub(r"Row #(\d+)", lambda row: f"row {int(row[1]) - 1}", str(error))
+        raise DataError(f"{path}: cannot be read as {kind}: {words}") from error
+
+
 def columns(
-    path: Path, kind: str, categorical: Collection[str] = (), only: Collection[str] | None = None
+    path: Path, kind: str, text: Collection[str] = (), only: Collection[str] | None = None
 ) -> dict[str, NDArray[Any]]:
     """The columns of a CSV or Parquet file by name; an empty cell is NaN in numbers and None in text.
 
     Numbers and truth values are float64, dates and times days since 1970, all else text; so are columns named
-    `categorical`, whatever they hold. Columns outside of `only` do not matter. Raises DataError.
+    `text`, whatever they hold. Columns outside of `only` do not matter. Raises DataError.
     """
-    import pyarrow as pa
-
-    try:
-        found = _csv(path, categorical) if kind == "csv" else _parquet(path)
-        names = found.column_names
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: its header must be UTF-8, but {error}") from error
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read as {kind}: {error}") from error
-    if kind == "csv" and len(names) == 1 and not SEPARATORS.isdisjoint(names[0]):
-        raise DataError(f"{path}: commas must separate columns, but its header is {names[0]!r}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: column names must differ, but {twice} stands there twice")
-    if not len(found):
+    found = names(path, kind)
+    with _told(path, kind):
+        table = _csv(path, text) if kind == "csv" else _parquet(path)
+    if not len(table):
         raise DataError(f"{path}: must hold rows, but has none")
-    wanted = [name for name in names if only is None or name in only]
-    return {name: _cells(found[name], name in categorical, f"{path}, column {name}") for name in wanted}
+    wanted = [name for name in found if only is None or name in only]
+    return {name: _cells(table[name], name in text, f"{path}, column {name}") for name in wanted}
 
 
-def _csv(path: Path, categorical: Collection[str]) -> Any:
+def _csv(path: Path, text: Collection[str], words: bool = False, threads: bool = True) -> Any:
+    """A table of arrow, whose columns of `text` are bytes, with `words` even where they count as empty."""
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as arrow
 
     whole = min(
         max(path.stat().st_size + 1, BLOCK[0]), BLOCK[1]
     )  # so that a column's type suits all its cells
-    text = {name: pa.string() for name in categorical}
-    return csv.read_csv(
-        path,
-        read_options=csv.ReadOptions(block_size=whole),
-        convert_options=csv.ConvertOptions(column_types=text, strings_can_be_null=True),
-    )
+    types = {name: pa.binary() for name in text}  # a string would not tell in which row it is no UTF-8
+    try:
+        return arrow.read_csv(
+            path,
+            read_options=arrow.ReadOptions(block_size=whole, use_threads=threads),
+            convert_options=arrow.ConvertOptions(column_types=types, strings_can_be_null=not words),
+        )
+    except pa.ArrowInvalid:
+        if not threads:
+            raise
+        return _csv(path, text, words, threads=False)  # which tells the row
 
 
 def _parquet(path: Path) -> Any:
@@ -94,30 +182,37 @@ def _parquet(path: Path) -> Any:
 
     if path.is_dir():
         return parquet.read_table(path)
-    with parquet.ParquetFile(path) as file:  # reads columns of one name, too, of which is told later
+    with parquet.ParquetFile(path) as file:  # reads columns of one name, too, of which is told before
         return file.read()
 
 
-def _cells(column: Any, categorical: bool, where: str) -> NDArray[Any]:
+def _cells(column: Any, text: bool, where: str) -> NDArray[Any]:
     """An arrow column as an array of numbers or text."""
     import pyarrow as pa
 
-    kind = column.type
-    if pa.types.is_dictionary(kind):
+    types, kind = pa.types, column.type
+    if types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return _objects([cell or None for cell in column.to_pylist()])
-    if pa.types.is_binary(kind):
-        _decoded(column.to_pylist(), where)
-    if categorical and pa.types.is_integer(kind):  # may exceed what a float64 tells apart
-        return _objects([None if cell is None else str(cell) for cell in column.to_pylist()])
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
+        return _objects(_decoded(column.to_pylist(), where))
+    return _objects(_words(column, where)) if text else _numbers(column, kind, where)
+
+
+def _words(column: Any, where: str) -> list[str | None]:
+    """Cells that are no text as a person writes them."""
+    import pyarrow as pa
+
+    types, kind = pa.types, column.type
+    if types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us"), safe=False)
+    if types.is_timestamp(kind) or types.is_date(kind) or types.is_integer(kind) or types.is_boolean(kind):
+        return [None if cell is None else str(cell) for cell in column.to_pylist()]
     cells = _numbers(column, kind, where)
-    if not categorical:
-        return cells
-    return _objects(
-        [None if np.isnan(cell) else label.text(cells[row : row + 1])[0] for row, cell in enumerate(cells)]
-    )
+    words = label.text(np.nan_to_num(cells))
+    return [None if gap else word for word, gap in zip(words, np.isnan(cells), strict=True)]
 
 
 def _numbers(column: Any, kind: Any, where: str) -> NDArray[np.float64]:
@@ -136,24 +231,26 @@ def _numbers(column: Any, kind: Any, where: str) -> NDArray[np.float64]:
     return np.array(cells, np.float64) / scale
 
 
-def _decoded(cells: list[bytes | None], where: str) -> None:
-    """Raise DataError for the first cell that is no text, which is why all of them came as bytes."""
+def _decoded(cells: list[bytes | None], where: str) -> list[str | None]:
+    """Cells as text; raises DataError for the first that is none."""
+    found: list[str | None] = []
     for row, cell in enumerate(cells, 1):
         try:
-            (cell or b"").decode()
+            found.append((cell or b"").decode() or None)
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{where}: row {row} is {cell!r}, but text must be UTF-8: {error.reason}"
             ) from None
+    return found
 
 
 def _objects(cells: list[str | None]) -> NDArray[Any]:
     return np.array(cells, dtype=object)
 
 
-def _known(name: str, table: Columns, where: str) -> None:
-    if name not in table:
-        near = get_close_matches(name, table, 1)
+def _known(name: str, found: Sequence[str], where: str) -> None:
+    if name not in found:
+        near = get_close_matches(name, found, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        names = [*list(table)[:SHOWN], *(["…"] if len(table) > SHOWN else [])]
-        raise DataError(f"{where}: there is no column {name} among {', '.join(names)}{hint}")
+        some = [*found[:SHOWN], *(["…"] if len(found) > SHOWN else [])]
+        raise DataError(f"{where}: there is no column {name} among {', '.join(some)}{hint}")

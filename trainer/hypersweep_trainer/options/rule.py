@@ -62,6 +62,11 @@ def _folds(branch: Branch) -> Iterator[str]:
         yield f"fold: must be below folds, but found fold={fold}, folds={folds}"
 
 
+def _thaw(branch: Branch) -> Iterator[str]:
+    if branch["unfreeze_epoch"] == 1:
+        yield "unfreeze_epoch: must be 0 or at least 2, but found 1: nothing would ever be frozen"
+
+
 def _range(branch: Branch) -> Iterator[str]:
     ends = branch["output_range"]
     if ends and (len(ends) != 2 or not ends[0] < ends[1]):
@@ -165,8 +170,8 @@ def _columns(branch: Branch) -> Iterator[str]:
     features, label = branch["features"], branch["label"]
     if label and label in features:
         yield f"features: must not hold the label, but found {label}"
-    strange = [name for name in branch["categorical"] if features and name not in features]
-    if strange:
+    strange = [name for name in branch["categorical"] if features and name not in (*features, label)]
+    if len(strange) > (0 if label else 1):  # one may be the last column, which is the label then
         yield f"categorical: must be among features, but found {', '.join(strange)}"
 
 
@@ -184,6 +189,7 @@ RULES: Mapping[Rule, tuple[str, ...]] = {  # what each reads
     _target: ("task", "target", "data"),
     _fractions: ("val_fraction", "test_fraction", "folds"),
     _folds: ("folds", "fold"),
+    _thaw: ("unfreeze_epoch",),
     _range: ("output_range",),
     _above: ("output_range", "target_norm"),
     _tied: ("tie_weights", "target", "architecture", "activation"),

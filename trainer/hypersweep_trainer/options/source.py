@@ -40,7 +40,8 @@ class Source:
     data: str = text(
         "digits", rf"s3://.+|{IMPORT}|.*[/.].*", "a path, an s3:// prefix or module:attribute",
         "What to train on: a data set that needs no download, files, or an import path to your own.",
-        values=tuple(DATASETS), source="scikit-learn, toy data sets; markov: Shannon 1948", unswept=ASKED)
+        values=tuple(DATASETS), source="scikit-learn, toy data sets; markov: Shannon 1948", unswept=ASKED,
+        hint="Your own module:attribute is (x, y), a Dataset or a function of these: docs/own-code.md.")
     format: str = choice(
         "auto", ("auto", "csv", "parquet", "npz", "images", "text"),
         "What the files of `data` are; auto goes by the ending, a folder holds one folder of images a class.",
@@ -63,11 +64,14 @@ class Source:
         "column names", "Columns to learn from; unset means all but the label.", needs=TABLES,
         source="scikit-learn, ColumnTransformer (columns)", unswept=ASKED)
     categorical: tuple[str, ...] = texts(
-        "column names", "Columns whose numbers are categories; columns of text always are.", needs=TABLES,
+        "column names", "Columns whose numbers are categories; columns of text always are, but for "
+        "one of numbers with a few other words, which is refused unless it is named here.", needs=TABLES,
         source="scikit-learn, HistGradientBoostingClassifier (categorical_features)", unswept=ASKED)
     missing: str = choice(
         "median", ("median", "mean", "refuse"),
-        "What stands for an empty cell of a number column; an empty category is one of its own.",
+        "What stands for an empty cell of a number column; an empty category is one of its own. A cell of a "
+        "CSV file is empty where it holds nothing, NA, N/A, n/a, #NA, #N/A, #N/A N/A, NULL, null, NaN, nan, "
+        "-NaN, -nan, 1.#IND, -1.#IND, 1.#QNAN or -1.#QNAN.",
         value_needs={"refuse": one("origin", "file", "import")},
         needs=one("gaps", "some"), tasks=("tabular",), source="scikit-learn, SimpleImputer",
         first_sweep=("median", "mean"))
@@ -106,10 +110,11 @@ class Source:
         needs=CLASSES, source="scikit-learn, StratifiedKFold", unswept=MEASURED)
     folds: int = integer(
         0, 0, 100, "Parts of a cross-validation; 0 is one split. The test part is set aside before.",
-        source="Stone, JRSS B 1974", hint="5 or 10, with `fold` swept over all of them.", unswept=MEASURED)
+        source="Stone, JRSS B 1974", unswept=MEASURED,
+        hint="5 or 10 and as many `seeds`: the score of a configuration is then its mean over all folds.")
     fold: int = integer(
-        0, 0, 99, "Which of the folds validates, counted from 0.",
-        needs=more("folds", 1), source="Stone, JRSS B 1974", hint="Of 5 folds 0 to 4.", first_sweep=(0, 4))
+        0, 0, 99, "Which of the folds validates, from 0; unset, each run of a configuration has its own.",
+        needs=more("folds", 1), source="Stone, JRSS B 1974", unswept=MEASURED)
     split_seed: int = integer(
         0, 0, 2**31 - 1, "Seed of the split into training, validation and test; never a trial's own seed.",
         needs=one("target", "classification", "regression", "reconstruction"),

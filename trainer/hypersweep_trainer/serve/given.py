@@ -34,7 +34,7 @@ class Given:
 
     raw: Raw  # its labels are zeros
     keys: Mapping[str, Sequence[str]] = field(default_factory=dict)  # columns that tell the rows apart
-    labels: NDArray[Any] | None = None  # cells as they stand there, numbers or text
+    labels: NDArray[Any] | None = None  # cells as they stand there, numbers, truth values or text
 
 
 @contextmanager
@@ -104,9 +104,11 @@ def known(model: Model, given: Given, place: str) -> Raw:
 def _codes(names: Sequence[str], cells: NDArray[Any], where: str) -> NDArray[np.int64]:
     """Classes by name: which code a class has in another file says nothing."""
     label.whole(cells, where, "a class")
-    words = cells if cells.dtype == object else label.text(cells)
+    words = label.spelled(cells)
     code = {name: number for number, name in enumerate(names)}
-    if strange := sorted({str(word) for word in words} - code.keys()):
+    # A word that is no class itself may be one that is spelled otherwise, as 1.0 and true are.
+    code |= {word: code[name] for word in {*words} - {*code} for name in label.plain([word]) if name in code}
+    if strange := sorted({*words} - {*code}):
         raise DataError(
             f"{where}: must be classes of the model ({', '.join(names)}), but one is {strange[0]}"
         )
@@ -121,7 +123,8 @@ def _table(model: Model, path: Path, kind: str) -> Given:
     encoder, target = Encoder.load(model.encoding), model.encoding.get("label")
     categories = [one.name for one in encoder.categories]
     names = [*(one.name for one in encoder.numbers), *categories]
-    columns = table.columns(path, kind, categories, None if target is None else (*names, target))
+    texts = [*categories, target] if target and model.form.target == "classification" else categories
+    columns = table.columns(path, kind, texts, None if target is None else (*names, target))
     if missing := [name for name in names if name not in columns]:
         raise DataError(f"{path}: must hold the columns of training, but has no {', '.join(missing)}")
     if target is None:  # bundled data has no name for it
@@ -161,7 +164,7 @@ def _cells(y: NDArray[Any], count: int, where: str) -> NDArray[Any]:
     if y.size != count:
         raise DataError(f"{where}: must hold one label for each of {count} rows, but has shape {y.shape}")
     cells = y.reshape(-1)
-    return cells.astype(np.float64) if cells.dtype.kind in "biuf" else cells.astype(str).astype(object)
+    return cells if cells.dtype.kind in "biuf" else cells.astype(str).astype(object)
 
 
 def _images(model: Model, path: Path) -> Given:
