@@ -56,7 +56,7 @@ REPRESENTATIVE: Mapping[str, Sequence[Any]] = {  # where the table's own are lar
     "image_size": (4, 16), "test_size": (4, 16), "emb_dim": (1, 16), "quantiles": (10, 100_000),
     "kernel": (1, 4), "dilation": (1, 5), "aspp_rates": ([], [1, 7]), "heads": (1, 5),
     "mlp_ratio": (0.25, 4.0), "patch": (1, 3), "norm_groups": (1, 16),
-    "output_range": ([-1000.0, 1000.0], [0.0, 1.0]), "pretrained": ("",), "freeze": ([],),
+    "output_range": ([-1000.0, 1000.0], [0.0, 2000.0]), "pretrained": ("",), "freeze": ([],),
     "unfreeze_epoch": (0, 2), "pretrain": ("none", "autoencoder", "masked", "lm"), "pretrain_epochs": (1, 2),
     "patience": (0, 1), "preset": ("none", "scratch", "mlp-table", "cnn-image", "transformer-text"),
     "grad_accum": (1, 5), "repeated_augmentation": (1, 16), "step_every": (1, 2), "plateau_patience": (0, 1),

@@ -323,6 +323,8 @@ def test_plain_types_of_a_column_make_it_again(encoder: column.Column) -> None:
     [
         ({"n": np.ones(2)}, "column c: must be there, but is not among n"),
         ({"c": texts("a", "b"), "n": texts("1", "12x")}, "column n: row 2 is '12x', but the model needs"),
+        ({"c": texts("a"), "n": texts("2020-02-30")}, "row 1 is '2020-02-30', but .* numbers, dates or"),
+        ({"c": texts("a"), "n": texts("yes")}, "numbers, dates or truth values, whichever training had$"),
         ({"c": texts("a", "b"), "n": np.array([1, np.inf])}, "column n: row 2 is infinite"),
     ],
 )  # fmt: skip

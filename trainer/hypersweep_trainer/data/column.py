@@ -12,6 +12,7 @@ from hypersweep_trainer.options import Options
 
 Numbers = NDArray[np.float64]
 EDGE = 1e-7  # scikit-learn's: how close to its least and greatest number a column counts as there
+LEAST = 1e-300  # spread below which numbers count as equal, since no float64 holds its reciprocal
 POINTS = 10_000  # of a RankGauss table at most; between them it is linear
 
 
@@ -25,7 +26,8 @@ class Linear:
     @classmethod
     def fit(cls, cells: Numbers) -> Self:
         """To mean 0 and deviation 1."""
-        return cls(float(cells.mean()), 1 / float(cells.std()) if np.ptp(cells) else 0.0)
+        scale = deviation(cells)
+        return cls(float(cells.mean()), 1 / scale if scale else 0.0)
 
     def apply(self, cells: Numbers) -> Numbers:
         """Encoded cells (n,) of ones without gaps, as of every encoder here."""
@@ -48,7 +50,8 @@ class Quantile:
         x, shares = np.array(self.quantiles), np.linspace(0, 1, len(self.quantiles))
         # From both sides, so that a number which many rows share lies in the middle of their shares.
         share = (np.interp(cells, x, shares) - np.interp(-cells, -x[::-1], -shares[::-1])) / 2
-        share = np.where(cells + EDGE > x[-1], 1.0, np.where(cells - EDGE < x[0], 0.0, share))
+        edge = EDGE * min(1.0, x[-1] - x[0])  # scikit-learn's may be wider than the column
+        share = np.where(cells + edge > x[-1], 1.0, np.where(cells - edge < x[0], 0.0, share))
         low, high = _normal(np.array([EDGE - np.spacing(1), 1 - (EDGE - np.spacing(1))]))
         return _normal(share).clip(low, high)
 
@@ -82,12 +85,21 @@ def fit(cells: Numbers, known: Numbers, options: Options) -> Column:
     """The encoder `num_encoder` for training rows' cells (n,), gaps filled; `known` are the others alone."""
     if options.num_encoder == "none":
         return Linear(0.0, 1.0)
-    if options.num_encoder == "standard" or not np.ptp(cells):
+    if options.num_encoder == "standard" or not deviation(cells):
         return Linear.fit(cells)
     if options.num_encoder == "quantile":
         return Quantile.fit(cells, options.quantiles)
     binary = bool(np.isin(known, (0, 1)).all())
     return Linear(0.0, 1.0) if binary else RankGauss.fit(cells, options.rankgauss_unit)
+
+
+def deviation(cells: Numbers) -> float:
+    """Of numbers (n,) from their mean, 0 where they are equal; their squares need not fit float64."""
+    spread = np.ptp(cells)
+    if spread < LEAST:
+        return 0.0
+    exponent = np.frexp(spread)[1]  # a power of 2 leaves all digits as they are
+    return float(np.ldexp(np.ldexp(cells, -exponent).std(), exponent))
 
 
 def plain(column: Column) -> dict[str, Any]:

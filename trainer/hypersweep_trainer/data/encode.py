@@ -1,7 +1,9 @@
 """Tables as the network takes them: numbers first, then the codes of categories."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +20,10 @@ from hypersweep_trainer.options import Options
 
 Columns = Mapping[str, NDArray[Any]]
 Fill = Callable[[NDArray[np.float64]], Any]
+# A cell that writes a number; 007 is a name.
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+HELD = float(np.finfo(np.float32).max)
+SHOWN = 5  # categories that a sentence names
 FILLS: Mapping[str, Fill] = {"median": np.median, "mean": np.mean}  # by `missing`; the other one refuses
 
 
@@ -43,10 +49,18 @@ class Number:
     def rows(self, columns: Columns) -> NDArray[np.float64]:
         """Encoded cells (n,); raises DataError."""
         where = f"column {self.name}"
-        cells = label.parsed(_cells(columns, self.name), where, "the model")
+        cells = _parsed(_cells(columns, self.name), where)
         filled = cells if self.fill is None else np.where(np.isnan(cells), self.fill, cells)
         label.whole(filled, where, "a finite number")
-        return self.encoder.apply(filled)
+        with np.errstate(over="ignore"):
+            encoded = self.encoder.apply(filled)
+        far = np.abs(encoded) > HELD
+        if far.any():
+            place = far.argmax()
+            raise DataError(
+                f"{where}: {filled[place]:g} becomes {encoded[place]:g}, but must stay within ±{HELD:g}"
+            )
+        return encoded
 
 
 @dataclass(frozen=True)
@@ -67,9 +81,13 @@ class Category:
         return len(self.values) + 1
 
     def rows(self, columns: Columns) -> NDArray[np.int64]:
-        """Codes (n,); raises DataError."""
-        known = {value: code for code, value in enumerate(self.values, 1)}
-        return np.array([known.get(cell, 0) for cell in _texts(_cells(columns, self.name))], np.int64)
+        """Codes (n,); a number may be written otherwise than in training, 1.0 for 1. Raises DataError."""
+        cells = _texts(_cells(columns, self.name))
+        exact = {value: code for code, value in enumerate(self.values, 1)}
+        # The first one wins: of 1 and 1.0, which training keeps apart, 1.00 is 1.
+        equal = {_number(value): code for value, code in reversed(exact.items())}
+        known = {cell: exact.get(cell) or equal.get(_number(cell), 0) for cell in set(cells)}
+        return np.array([known[cell] for cell in cells], np.int64)
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,17 @@ class Encoder:
             return self.rows(columns)
         blocks = [mean.crossed(one.rows(columns), one.codes, y, options) for one in self.categories]
         return self._joined(columns, blocks)
+
+    def notes(self, columns: Columns) -> Iterator[str]:
+        """A sentence for each column of categories in which no row holds one of training."""
+        for one in self.categories:
+            if not one.rows(columns).any():
+                cell, known = _texts(columns[one.name])[0], [*map(repr, one.values[:SHOWN])]
+                more = ["…"] if len(one.values) > SHOWN else []
+                yield (
+                    f"column {one.name}: row 1 is {cell!r}, and neither it nor any other "
+                    f"is a category of training: {', '.join(known + more)}"
+                )
 
     def _encoded(self, one: Category, codes: NDArray[np.int64]) -> NDArray[Any]:
         match self.kind:
@@ -221,6 +250,24 @@ def _cells(columns: Columns, name: str) -> NDArray[Any]:
     if name not in columns:
         raise DataError(f"column {name}: must be there, but is not among {', '.join(columns)}")
     return columns[name]
+
+
+def _parsed(cells: NDArray[Any], where: str) -> NDArray[Any]:
+    """Cells as numbers, NaN where they are empty; raises DataError for text that is none."""
+    kinds = {label.kind(cell) for cell in cells if cell is not None} if cells.dtype == object else set()
+    if len(kinds) == 1 and kinds != {"numbers"}:  # no other cell says what training had
+        row = label.first(~label.empty(cells))
+        *more, last = label.KINDS
+        raise DataError(
+            f"{where}: row {row} is {cells[row - 1]!r}, "
+            f"but the model needs {', '.join(more)} or {last}, whichever training had"
+        )
+    return label.parsed(cells, where, "the model")
+
+
+def _number(cell: str) -> Decimal | str:
+    """What cells that write one number have in common; other ones have nothing."""
+    return Decimal(cell) if NUMBER.fullmatch(cell) else cell
 
 
 def _texts(cells: NDArray[Any]) -> list[str]:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hypersweep_trainer.data.column import deviation
+
 Numbers = TypeVar("Numbers", NDArray[Any], Tensor)
 
 
@@ -25,7 +27,7 @@ class Scaling:
             return cls()
         log = norm == "log"
         y = np.log1p(y) if log else y
-        return cls(float(y.mean()), float(y.std()) if np.ptp(y) else 1.0, log)
+        return cls(float(y.mean()), deviation(y) or 1.0, log)
 
     def apply(self, y: Numbers) -> Numbers:
         """Scaled units of original ones."""

@@ -44,7 +44,7 @@ def read(spec: str, options: Options) -> Raw:
             images = _images(found, options, spec)
             if images is not None:
                 return arrays.images(*_held(images), options, spec)
-            x, y = _arrays(found)
+            x, y = _arrays(found, spec)
     except DataError:
         raise
     except (Exception, SystemExit) as error:  # a script that is no module may end itself
@@ -74,7 +74,7 @@ def _images(found: Any, options: Options, spec: str) -> OnDemand | None:
     if not isinstance(found, Dataset) or isinstance(found, IterableDataset):
         return None
     rows: Any = found
-    x = array(rows[0][0])
+    ((x, _),) = _pairs((rows[row] for row in range(1)), spec)
     images = x.ndim in (2, 3) and options.task in ("auto", "image")
     return OnDemand(rows, spec, x) if images else None
 
@@ -84,24 +84,37 @@ def _held(images: OnDemand) -> tuple[Array | OnDemand, Array]:
     return images.whole() if Room("auto", HOST).takes(images.nbytes) else (images, images.labelled())
 
 
-def _arrays(found: Any) -> tuple[Array, Array | None]:
+def _arrays(found: Any, spec: str) -> tuple[Array, Array | None]:
     """x and y of what was found, as arrays with a row each."""
     match found:
         case IterableDataset():
-            return _stacked(found)
+            return _stacked(_pairs(found, spec))
         case Dataset():
             rows: Any = found
-            return _stacked(rows[row] for row in range(len(rows)))
+            return _stacked(_pairs((rows[row] for row in range(len(rows))), spec))
         case Mapping():
             if not {"x"} <= found.keys() <= {"x", "y"}:
                 raise TypeError(f"a dict must hold x and y, but this one holds {', '.join(map(str, found))}")
-            return _arrays((found["x"], found.get("y")))
+            return _arrays((found["x"], found.get("y")), spec)
         case tuple() | list() if len(found) == 2:
             x, y = found
             return array(x), None if y is None else array(y)
     return array(found), None
 
 
-def _stacked(pairs: Iterable[tuple[Any, Any]]) -> tuple[Array, Array]:
+def _pairs(rows: Iterable[tuple[Any, Any]], spec: str) -> list[tuple[Array, Array]]:
+    """Each row with its target; raises DataError with the number of one that fails."""
+    found: list[tuple[Array, Array]] = []
+    try:
+        for x, y in rows:
+            found.append((array(x), array(y)))
+    except Exception as error:
+        raise DataError(
+            f"{spec}, row {len(found) + 1}: cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+def _stacked(pairs: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
     x, y = zip(*pairs, strict=True)
-    return np.stack([array(row) for row in x]), np.stack([array(target) for target in y])
+    return np.stack(x), np.stack(y)
