@@ -22,6 +22,7 @@ ENV_SWEEP = "HYPERSWEEP_SWEEP"
 ENV_TRIAL = "HYPERSWEEP_TRIAL"
 ENV_ATTEMPT = "HYPERSWEEP_ATTEMPT"
 ENV_SEED = "HYPERSWEEP_SEED"
+ENV_REPLICATE = "HYPERSWEEP_REPLICATE"  # which of the runs of its configuration it is, from 0
 ENV_EPOCHS = "HYPERSWEEP_EPOCHS"
 ENV_DATA_FRACTION = "HYPERSWEEP_DATA_FRACTION"
 ENV_RUNGS = "HYPERSWEEP_RUNGS"  # the epochs at which a rule may stop a trial, a JSON list, ascending
@@ -35,6 +36,7 @@ ENV_TRAINER = "HYPERSWEEP_TRAINER"  # the built-in trainer's fixed options (spec
 ENV_CHECKS = "HYPERSWEEP_CHECKS"  # `all` for the trial that runs every check, for the whole sweep
 ENV_RESOLVED = "HYPERSWEEP_RESOLVED"  # what `auto` stands for, as another replicate found it, a JSON object
 ENV_PRETRAINED = "HYPERSWEEP_PRETRAINED"  # the URL of the model that `pretrained: sweep://…` names
+ENV_GPUS = "HYPERSWEEP_GPUS"  # how many the pod has; absent where it has none
 ENV_POD_UID = "HYPERSWEEP_POD_UID"  # makes the keys of two pods of one attempt differ
 
 TERMINATION_LOG = "/dev/termination-log"

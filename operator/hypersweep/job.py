@@ -54,6 +54,7 @@ def environment(
         contract.ENV_TRIAL: str(order.trial),
         contract.ENV_ATTEMPT: str(order.attempt),
         contract.ENV_SEED: str(suggestion.seed),
+        contract.ENV_REPLICATE: str(suggestion.replicate),
         contract.ENV_OBJECTIVES: json.dumps(objectives),
         "PET_NNODES": str(spec.trial.nodes),
         "PET_NPROC_PER_NODE": str(spec.trial.ranks_per_node),
@@ -254,16 +255,17 @@ def _restricted(container: Mapping[str, Any]) -> dict[str, Any]:
 RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def _container(spec: SweepSpec, env: Mapping[str, str], image: str) -> dict[str, Any]:
+def _container(spec: SweepSpec, env: dict[str, str], image: str) -> dict[str, Any]:
     log = spec.trial.container.get("terminationMessagePath") or contract.TERMINATION_LOG
     index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    gpus = {contract.ENV_GPUS: str(spec.trial.gpus)} if spec.trial.gpus else {}  # on a cluster only
     return {
         "name": contract.CONTAINER,
         "image": spec.trial.image or image,
         **({"command": COMMAND} if spec.trial.command is None else {}),
         "env": [
             # `$` doubled: the kubelet expands `$(NAME)` in these values, too
-            *({"name": n, "value": v.replace("$", "$$")} for n, v in env.items()),
+            *({"name": n, "value": v.replace("$", "$$")} for n, v in (env | gpus).items()),
             {"name": contract.ENV_TERMINATION_LOG, "value": log},
             {"name": contract.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}},

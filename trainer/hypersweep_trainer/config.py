@@ -38,6 +38,7 @@ class Place:
     local: int | None = None  # None in a launcher that has ranks to start
     host: str = "127.0.0.1"
     port: int = 29500
+    gpus: int = 0  # that the pod was given: torch must see them
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -49,6 +50,7 @@ class Place:
             local=_integer(env, LOCAL_RANK, 0) if LOCAL_RANK in env else None,
             host=env.get("PET_MASTER_ADDR", "") or cls.host,
             port=_integer(env, "PET_MASTER_PORT", cls.port, low=1),
+            gpus=_integer(env, contract.ENV_GPUS, 0),
         )
         if place.node >= place.nodes:
             raise ConfigError(f"PET_NODE_RANK: must be below {place.nodes} (PET_NNODES), but is {place.node}")
@@ -94,6 +96,9 @@ class Config:
             parameters["epochs"] = _integer(env, contract.ENV_EPOCHS, 1, low=1)
         world = Place.read(env).world
         resolved = _resolved(fixed, parameters, world, {})
+        if resolved["folds"] and "fold" not in {**fixed, **parameters}:
+            fixed["fold"] = _integer(env, contract.ENV_REPLICATE, 0) % resolved["folds"]
+            resolved["fold"] = fixed["fold"]
         return cls(
             options=Options(**resolved),
             resolved=resolved,

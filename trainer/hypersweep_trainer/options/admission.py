@@ -65,7 +65,7 @@ def check(
     """
     problems = [f"{name}: must be fixed or swept, not both" for name in fixed if name in swept]
     named = {**{name: [value] for name, value in fixed.items()}, **swept}
-    problems += [*_unknown(named), *_outside(named), *_automatic(swept)]
+    problems += [*_unknown(named), *_outside(named), *_automatic(swept), *_lucky(swept)]
     wrong = {_about(problem) for problem in problems}
     sweep = _sound(fixed, swept, wrong, ranks, together)
     for name in named:
@@ -194,6 +194,12 @@ def _automatic(swept: Swept) -> Iterator[str]:
     for name, values in swept.items():
         if name in OPTIONS and OPTIONS[name].numeric and "auto" in values:
             yield f"{name}: auto must be fixed, not swept"
+
+
+def _lucky(swept: Swept) -> Iterator[str]:
+    """The best of several folds would be the one with the easiest rows."""
+    if "fold" in swept:
+        yield "fold: must not be swept: leave it out and set `seeds` to the number of folds"
 
 
 def _about(problem: str) -> str:

@@ -113,7 +113,8 @@ class Training:
             (one("optimizer", "lamb", "adagrad", "rprop"), 1e-2),
             (one("optimizer", "lion"), 3e-4), (one("optimizer", "adadelta"), 1.0),
             (one("optimizer", "muon"), 2e-2), (FEW, 3e-3)),
-        words=("auto",), log=True, impact="High", source="arXiv 1206.5533; range test: 1506.01186",
+        words=("auto",), value_needs={"auto": DECAYS}, log=True, impact="High",
+        source="arXiv 1206.5533; range test: 1506.01186",
         hint="0.001 does in most cases. Look for the order of magnitude first, on a "
         "part of the data, then narrow around the best.",
         first_sweep=(1e-5, 1e-1))
