@@ -16,7 +16,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from hypersweep import cli, crd
+from hypersweep import cli, command, crd
+from hypersweep.api import load
 from hypersweep.journal import Ended, History, decode
 from hypersweep.store import StoreJournal, open_store
 from hypersweep.trial import End, Status
@@ -225,6 +226,32 @@ def test_what_means_nothing_here_is_said_in_one_line(desk: Desk) -> None:
 
     line = "ignored on this machine: trial.image, trial.resources, trial.podTemplate.spec.nodeName"
     assert line in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"nvidia.com/gpu": 2}, ["trial.image"]),
+        (
+            {"nvidia.com/gpu": 2, "cpu": "1"},
+            ["trial.image", "trial.resources (but for GPUs: each is a rank)"],
+        ),
+        ({"cpu": "1"}, ["trial.image", "trial.resources"]),
+    ],
+)
+@pytest.mark.parametrize("own", [False, True], ids=["of the trial", "of the container"])
+def test_gpus_start_ranks_here_and_are_not_ignored(
+    own: bool, limits: dict[str, Any], said: list[str]
+) -> None:
+    resources = {"resources": {"limits": limits}}
+    container = {"name": "trial", "image": "busybox", "command": ["python", "trial.py"]}
+    template = {"spec": {"containers": [container | resources if own else container]}}
+    manifest = a_manifest(trial={"podTemplate": template} | ({} if own else resources))
+    spec = load(manifest).spec
+    told = [name.replace("trial.resources", "trial's resources") if own else name for name in said]
+
+    assert told == command.ignored(spec)
+    assert int(limits.get("nvidia.com/gpu", 1)) == spec.trial.ranks_per_node
 
 
 def test_a_sweep_that_fails_says_so_and_how_each_trial_failed(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from hypersweep import contract
 from hypersweep.api import SweepSpec, TrialSpec
 from hypersweep.job import COMMAND, expand
+from hypersweep.podtemplate import is_gpu
 
 GRACE_SECONDS = 30.0  # what Kubernetes gives a pod that says nothing else
 
@@ -73,11 +74,12 @@ def ignored(spec: SweepSpec) -> list[str]:
     trial, pod = spec.trial, spec.trial.pod_template.get("spec") or {}
     container = trial.container
     other = [c for c in pod.get("containers") or () if c.get("name") != contract.CONTAINER]
+    ranked = " (but for GPUs: each is a rank)" if trial.gpus else ""
     fields: Sequence[tuple[str, object]] = (
         ("store", spec.store),
         ("budget.gpuHours", spec.budget and spec.budget.gpu_hours),
         ("trial.image", trial.image or container.get("image")),
-        ("trial.resources", trial.resources.limits or trial.resources.requests),
+        (f"trial.resources{ranked}", _beside_gpus(trial.resources.model_dump())),
         ("trial.queue", trial.queue),
         ("trial.podTemplate.metadata", trial.pod_template.get("metadata")),
         *(
@@ -89,8 +91,9 @@ def ignored(spec: SweepSpec) -> list[str]:
         *(
             (f"{contract.CONTAINER}'s {name}", value)
             for name, value in container.items()
-            if name not in ("name", "command", "args", "env", "image")
+            if name not in ("name", "command", "args", "env", "image", "resources")
         ),
+        (f"{contract.CONTAINER}'s resources{ranked}", _beside_gpus(container.get("resources") or {})),
         *(
             (f"variable {variable['name']} (it needs a cluster)", True)
             for variable in container.get("env") or ()
@@ -98,3 +101,8 @@ def ignored(spec: SweepSpec) -> list[str]:
         ),
     )
     return [name for name, value in fields if value]
+
+
+def _beside_gpus(resources: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether anything but GPUs is asked for."""
+    return any(not is_gpu(name) for kind in ("limits", "requests") for name in resources.get(kind) or ())

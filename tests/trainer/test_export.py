@@ -1,6 +1,7 @@
 """Exported programs: the network's own outputs for any number of rows, and what these rows must be."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
+from PIL import Image
 from torch import Tensor, nn
 
+from hypersweep_trainer.data import image
 from hypersweep_trainer.form import Form
-from hypersweep_trainer.serve import export
+from hypersweep_trainer.serve import export, given
+from hypersweep_trainer.serve.rows import rows
 from tests.trainer.models import Kept, a_model
 
 SIZES = (1, 2, 5)
@@ -114,6 +118,46 @@ def test_an_imported_network_that_cannot_be_exported_is_told(tmp_path: Path) -> 
 def test_a_place_that_no_program_can_be_written_to_is_told(place: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=sentence):
         export.run(str(tmp_path), place.format(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Callable[[Any, Any], Tensor]:
+    """The one that the page on models prints."""
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    found: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], found)
+    x_of: Callable[[Any, Any], Tensor] = found["x_of"]
+    return x_of
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    "options", [{"image_size": 20}, {"image_size": 12, "test_size": 24, "test_crop": 0.875}]
+)
+def test_the_recipe_for_an_image_gives_what_the_model_sees(
+    options: dict[str, Any], mode: str, recipe: Callable[[Any, Any], Tensor], tmp_path: Path
+) -> None:
+    pictures = some_pictures(tmp_path / "images", mode)
+    kept = a_model(tmp_path, data=str(tmp_path / "images"), model="cnn", **options)
+    model = kept.model
+    seen = rows(model, given.read(model, str(tmp_path / "images")).raw, slice(None)).take(torch.arange(24))[0]
+
+    for row, picture in enumerate(pictures):
+        with Image.open(picture) as opened:
+            assert torch.equal(seen[row : row + 1], recipe(opened, model.encoding))
+
+
+def some_pictures(folder: Path, mode: str) -> list[Path]:
+    """Two classes of images of many sizes, the last ones of 24 x 24, in the order in which they are read."""
+    random = np.random.default_rng(0)
+    endings = ("png", "bmp", "jpeg") if mode == "L" else ("png", "bmp", "jpeg", "gif")
+    for kind in ("ant", "bee"):
+        (folder / kind).mkdir(parents=True)
+        for number in range(12):
+            sides = random.integers(10, 50, 2) if number < 11 else (24, 24)
+            picture = Image.fromarray(random.integers(0, 256, (*sides, 3), np.uint8)).convert(mode)
+            picture.save(folder / kind / f"{number:02}.{endings[number % len(endings)]}")
+    return [*image.files(folder / "ant"), *image.files(folder / "bee")]
 
 
 def test_a_form_is_all_that_a_program_knows_of_its_rows(tmp_path: Path) -> None:

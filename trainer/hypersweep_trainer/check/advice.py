@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hypersweep_trainer.check.bare import regularisers
 from hypersweep_trainer.check.verdict import Verdict, hint, ok
-from hypersweep_trainer.config import Config
+from hypersweep_trainer.config import Config, maximized
 from hypersweep_trainer.schedule import robbins_monro
 
 SATURATING = ("tanh", "sigmoid", "lecun_tanh")
@@ -36,6 +36,10 @@ def _hints(config: Config) -> Iterator[str]:
         yield f"dropout: try less, or a larger width beside it, {options.dropout:g} may underfit"
     if "image_norm" in given and options.image_norm == "dataset" and options.pretrained:
         yield "image_norm: try pretrained, for the network has learned with other numbers"
+    for goal in config.goals:
+        if goal.maximize != maximized(goal.metric):
+            better, wanted = ("smaller", "maximize") if goal.maximize else ("larger", "minimize")
+            yield f"objectives: {goal.metric} is better when {better}, but the goal is {wanted}"
     diverges, converges, rates = robbins_monro(options)
     if options.schedule not in ENDING and not (diverges and converges):
         lacks = "the sum of their squares is infinite" if diverges else "their sum is finite"

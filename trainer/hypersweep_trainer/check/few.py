@@ -36,6 +36,7 @@ BARS = {
     **dict.fromkeys(("mae", "quantile", "mape"), ABSOLUTE),
 }
 LITTLE = 0.25  # the share of a guess's loss above which next to nothing was learned
+FAR = 10.0  # times 1, or a share of it: steps of `RATE` are then small or large beside targets
 DRAWS = 64  # of rare noise, until it shows
 ROUNDED = 1e-4  # the share of a loss that sums in another order cannot come to
 PULLS = ("l1", "l2", "weight_decay")  # what acts on weights, and not on rows
@@ -66,10 +67,23 @@ class Few:
         if again < wanted:
             self._learned = network
             return ok(again, wanted, words)
-        words = f"{words}, but should be below {wanted:.2g}"
+        words, scale = f"{words}, but should be below {wanted:.2g}", self._scale()
         if again < LITTLE * guess or steps < STEPS:
-            return hint(again, wanted, f"{words}: the network is small, or learns slowly")
-        return fail(again, wanted, f"{words}: too small a network, wrong first weights, or wrong targets")
+            return hint(again, wanted, f"{words}: the network is small, or learns slowly{scale}")
+        return fail(
+            again, wanted, f"{words}: too small a network, wrong first weights, or wrong targets{scale}"
+        )
+
+    def _scale(self) -> str:
+        """That targets are far from 1 and nothing scales them: a step of Adam is as long as its rate."""
+        data, options = self._data, self._config.options
+        if data.form.target != "regression" or options.target_norm != "none" or data.form.bounds is not None:
+            return ""
+        _, y = taken(data, spread(data, ROWS, self._device))
+        size = float(y.double().square().mean().sqrt())
+        unscaled = "target_norm" in OPTIONS["loss"].value_needs.get(options.loss, {})
+        advice = "choose another unit" if unscaled else "set target_norm"
+        return "" if 1 / FAR < size < FAR else f"; targets are around {size:.0e}: {advice}"
 
     def regularisation(self) -> Verdict:
         """Each regulariser that is on does what it is there for to a network that has learned rows by heart.

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from hypersweep_trainer.options import Options
 NEAR = 0.1  # how far, as a share, a first loss may be from that of a guess
 SATURATED = 10.0  # times the loss of a guess; first weights of every `init` stay well below
 CENTRE, AWAY = 0.01, 0.25  # deviations by which the mean of an input may be, and must not be, off from 0
+CENTRING = {"quantile": "rankgauss or standard", "rankgauss": "standard"}  # in place of an encoder
 MANY = 1 << 16  # rows of a table of which means are taken
 CHUNK = 128  # rows of one forward pass
 
@@ -117,28 +120,53 @@ def zero_mean(options: Options, data: Data, device: torch.device) -> Verdict:
     """Each input is centred over the training rows (LeCun et al. 1998, Efficient BackProp, 4.3).
 
     Nothing is said of tokens, nor of images on the scale of other images that a network has learned from;
-    columns of two values are flags, which RankGauss leaves as they are.
+    columns of two values are flags, which RankGauss leaves as they are. An encoder that centres most columns
+    is no fault: quantiles put a number that many rows share, and that is the least or the greatest, at -5.2
+    or 5.2.
     """
     if data.form.task == "sequence" or options.image_norm == "pretrained":
         return {}
     table = data.form.task == "tabular"
     rows = spread(data, MANY if table else ROWS, device)
     x, _ = taken(data, rows)
-    inputs = _numbers(x, data.form) if table else x.transpose(0, 1).flatten(1)
+    names, inputs = _columns(x, data) if table else _channels(x)
     if not inputs.numel():
         return {}
     means, deviations = inputs.mean(1), inputs.std(1, correction=0).clamp_min(1e-12)
-    found = float((means / deviations).abs().max())
+    off = (means / deviations).abs()
+    found, where = float(off.max()), names[int(off.argmax())]
     sampled = 3 / math.sqrt(len(rows)) if len(rows) < len(data.train) else 0.0
-    words = f"the mean of an input is {found:.3g} deviations off from 0"
+    words = f"the mean of {where} is {found:.3g} deviations off from 0"
     if found < CENTRE + sampled:
         return ok(found, 0.0, words)
-    words = f"{words}: set {'num_encoder' if table else 'image_norm'}"
-    return hint(found, 0.0, words) if found < AWAY + sampled else fail(found, 0.0, words)
+    option, encoder = ("num_encoder", options.num_encoder) if table else ("image_norm", options.image_norm)
+    if encoder == "none":
+        words = f"{words}: set {option}"
+        return hint(found, 0.0, words) if found < AWAY + sampled else fail(found, 0.0, words)
+    better = CENTRING.get(encoder)
+    return hint(found, 0.0, f"{words} with {option} {encoder}" + (f": try {better}" if better else ""))
 
 
-def _numbers(x: Tensor, form: Form) -> Tensor:
-    """The columns of numbers, without flags: (columns, n)."""
-    columns = x[:, : form.numbers].T.double()
+def _channels(x: Tensor) -> tuple[list[str], Tensor]:
+    """The channels of images, (channels, numbers), and what sentences call them."""
+    return [f"channel {place}" for place in range(1, x.shape[1] + 1)], x.transpose(0, 1).flatten(1)
+
+
+def _columns(x: Tensor, data: Data) -> tuple[list[str], Tensor]:
+    """The columns of numbers, without flags, (columns, n), and what sentences call them."""
+    columns = x[:, : data.form.numbers].T.double()
     flags = ((columns == columns.amin(1, True)) | (columns == columns.amax(1, True))).all(1)
-    return columns[~flags]
+    named = zip(_names(data.encoding["table"]), flags.tolist(), strict=True)
+    return [f"column {name}" for name, flag in named if not flag], columns[~flags]
+
+
+def _names(table: Mapping[str, Any]) -> Iterator[str]:
+    """The column of the table that each input of numbers comes from."""
+    for number in table["numbers"]:
+        yield number["name"]
+    for category in table["categories"]:
+        match table["kind"]:
+            case "onehot":
+                yield from [category["name"]] * len(category["values"])
+            case "target":
+                yield from [category["name"]] * len(category["means"][0])

@@ -85,6 +85,8 @@ class Branch:
         match name:
             case "architecture":
                 return facts.architecture(self["model"])
+            case "weights":
+                return facts.weights(self.effective("pretrained"), self.effective("pretrain"))
             case "residual":
                 kind, hidden, depth = self["architecture"], self["hidden"], self["depth"]
                 return facts.residual(self._chosen(name), kind, hidden, depth)

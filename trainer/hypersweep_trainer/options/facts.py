@@ -69,6 +69,7 @@ SEEN = ("task", "target", "categories", "numbers", "gaps", "length", "classes") 
 READS: Mapping[str, tuple[str, ...]] = {  # what a fact follows from, itself as an option included
     **dict.fromkeys(("origin", "store", "format", "reading", *SEEN), OF_DATA),
     "architecture": ("model",),
+    "weights": ("pretrained", "pretrain"),
     "residual": ("residual", "architecture", "hidden", "depth"),
     "ranks": (),
 }
@@ -145,6 +146,13 @@ def architecture(model: Any) -> Any:
     if model is UNKNOWN or model in ARCHITECTURES:
         return model
     return "timm" if model.startswith("timm:") else "import"
+
+
+def weights(pretrained: Any, pretrain: Any) -> Any:
+    """Whether a network starts from weights that have learned something: some or none."""
+    if (pretrained is not UNKNOWN and pretrained) or pretrain not in (UNKNOWN, "none"):
+        return "some"
+    return UNKNOWN if UNKNOWN in (pretrained, pretrain) else "none"
 
 
 def residual(chosen: Any, kind: Any, hidden: Any, depth: Any) -> Any:

@@ -41,4 +41,5 @@ CONV = one("architecture", "cnn")
 ATTENTION = one("architecture", "transformer")
 RESIDUAL = one("residual", "on")
 PRETRAINED: Need = {"pretrained": Given()}
+LEARNED = one("weights", "some")
 TABULAR = DENSE | LABELLED | one("task", "tabular")  # rows are few, and their scale means something

@@ -10,10 +10,10 @@ from hypersweep_trainer.options.need import (
     GRID,
     IMAGE,
     LABELLED,
+    LEARNED,
     LIBRARY,
     NUMBERS,
     OWN,
-    PRETRAINED,
     RESIDUAL,
     TABULAR,
     lasting,
@@ -58,6 +58,7 @@ class Network:
             "mlp": one("task", "image", "tabular"), "cnn": one("task", "image", "sequence") | LABELLED,
             "transformer": one("task", "image", "sequence") | one("target", *PREDICTED)},
         defaults=((one("task", "sequence"), "transformer"),), source="timm.create_model",
+        hint="Your own module:attribute is a class or function of `shape` and `outputs`: docs/own-code.md.",
         first_sweep=("mlp", "cnn"))
     hidden: tuple[int, ...] = integers(
         (), 1, 65_536, "Sizes of the hidden layers one by one, instead of `width` and `depth`.",
@@ -195,12 +196,12 @@ class Transfer:
         unswept="the weights that there are")
     freeze: tuple[str, ...] = texts(
         "patterns of parameter names",
-        "Parameters that keep their pre-trained values, `*` for any part of a name.",
-        needs=PRETRAINED, impact="High", source="arXiv 1411.1792",
+        "Parameters that keep their values, taken over or of the first stage, `*` for any part of a name.",
+        needs=LEARNED, impact="High", source="arXiv 1411.1792",
         hint="`body.*` lets the new layers learn alone.", first_sweep=((), ("body.*",)))
     unfreeze_epoch: int = integer(
         0, 0, 100_000, "Epoch, counted from 1, from which on the frozen parameters move; 0 is never.",
-        unit="epochs", needs=PRETRAINED | {"freeze": Given()} | lasting("unfreeze_epoch"),
+        unit="epochs", needs=LEARNED | {"freeze": Given()} | lasting("unfreeze_epoch"),
         impact="High", source="arXiv 1801.06146", first_sweep=(0, 3), horizon="epoch")
     pretrain: str = choice(
         "none", ("none", "autoencoder", "masked", "lm"),

@@ -18,6 +18,7 @@ FACTS: Mapping[str, Mapping[Any, str]] = {  # what facts say that no option spel
     "gaps": {"some": "with empty cells"},
     "length": {"free": "whose rows can be of any length"},
     "store": {"s3": "from s3://"},
+    "weights": {"some": "of pretrained or pretrain"},
     "architecture": {"timm": "timm:NAME", "import": "module:attribute"},
 }
 SHOWS = {  # what horizons say
