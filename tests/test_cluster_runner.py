@@ -290,6 +290,34 @@ def test_pods_that_were_deleted_make_an_error_a_loss(pods: list[dict[str, Any]])
     assert Exit.LOST is world.see((0, 0))[0, 0].exit
 
 
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("others", [(), (1,)])
+def test_a_completed_attempt_whose_message_was_never_read_is_lost(
+    others: tuple[int, ...], stored: bool
+) -> None:
+    world = World(stored=stored).shown(**COMPLETE)
+    for index in others:
+        world.pod(index=index, status=0)
+    live = world.see((0, 0))[0, 0]
+
+    assert (Exit.LOST, Evidence.ABSENT) == (live.exit, live.evidence)
+    assert "it completed, but its pod was deleted before" in live.cause
+
+
+@pytest.mark.parametrize("written", [RESULT, ["no", "object"]])
+def test_what_a_completed_attempt_wrote_to_the_store_counts_without_its_pods(written: object) -> None:
+    world = World().shown(**COMPLETE).left("result.json", written)
+
+    assert Exit.COMPLETE is world.see((0, 0))[0, 0].exit
+
+
+def test_a_completed_attempt_that_said_nothing_is_not_lost() -> None:
+    world = World(stored=False).shown(**COMPLETE).pod(status=0)
+    live = world.see((0, 0))[0, 0]
+
+    assert (Exit.COMPLETE, Evidence.ABSENT) == (live.exit, live.evidence)
+
+
 def test_the_pods_of_another_job_of_the_same_name_are_not_looked_at() -> None:
     world = World(stored=False).shown(**COMPLETE).pod("an older job", status=0, message=MESSAGE)
 

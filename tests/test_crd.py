@@ -129,6 +129,7 @@ def test_a_search_field_stays_as_it_was(name: str) -> None:
     messages = [rule["message"] for rule in rules("spec") if rule.get("fieldPath") == f".{name}"]
 
     assert crd.STAYS in messages
+    assert "delete the sweep and apply it anew" in crd.STAYS
 
 
 def test_parameters_are_told_apart_by_name_whatever_their_order() -> None:

@@ -368,6 +368,16 @@ def test_the_last_five_failures_stay_to_be_looked_at() -> None:
     assert len(bench.world.live) == 5
 
 
+@pytest.mark.parametrize("exit", [Exit.PREEMPTED, Exit.LOST])
+def test_nothing_stays_of_an_attempt_that_was_ended_from_outside(exit: Exit) -> None:
+    bench = Bench()
+    bench.step()
+    bench.world.end((0, 0), exit)
+    bench.step()
+
+    assert list(bench.world.live) == [(0, 1)]
+
+
 def test_missing_launches_are_made_good_within_a_lowered_parallelism() -> None:
     bench = Bench(a_spec(parallelism=8))
     bench.step()

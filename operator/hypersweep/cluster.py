@@ -1,7 +1,7 @@
 """The runner on Kubernetes: each attempt of one sweep is a Job, seen through the watch's cache."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -10,6 +10,7 @@ from hypersweep.api import SweepSpec
 from hypersweep.cache import Job, Jobs
 from hypersweep.evidence import Progress
 from hypersweep.kube import JOBS, SERVICES, Document, Kube, KubeError, Resource
+from hypersweep.pods import Pod
 from hypersweep.runner import Conflict, Evidence, Exit, Key, Live, Order, Phase
 from hypersweep.witness import LOOK, Witness
 
@@ -18,6 +19,8 @@ HAUNT = 3.0  # seconds between two looks for pods of a Job that is gone
 START_LOOK = 10.0  # seconds before an attempt that has not started is looked at
 NO_PROGRESS = Progress()
 NEVER_THERE = "nothing of it exists: it never started, or somebody deleted its Job"
+PODS_GONE = "its pods are gone"
+UNREAD = "it completed, but its pod was deleted before the result in its termination message was read"
 
 
 @dataclass(frozen=True)
@@ -243,12 +246,12 @@ class ClusterRunner:
         last = self._witness.last_progress(live.key, seen.uid) if checkpointed else NO_PROGRESS
         if found is None or report is None or last is None:
             return live
-        outside = said is Exit.ERROR and witness.disturbed(found)
         result = report.result or (pods.result(found) if said is Exit.COMPLETE else None)
-        why = self._lost.get(seen.uid) or pods.cause(found) or ("its pods are gone" if outside else "")
+        taken = _taken(said, found, told=result is not None or bool(report.problem))
+        why = self._lost.get(seen.uid) or pods.cause(found) or taken
         return replace(
             live,
-            exit=Exit.LOST if outside else said,
+            exit=Exit.LOST if taken else said,
             started=pods.began(found) or live.started,
             ended=pods.finished(found) or live.ended,
             cause="; ".join(text for text in (why, report.problem) if text),
@@ -283,3 +286,12 @@ class ClusterRunner:
             del self._uids[key]
             return False
         return True
+
+
+def _taken(said: Exit, found: Sequence[Pod], told: bool) -> str:
+    """What was done to an attempt's pods from outside; `told` says that it left a word of its own."""
+    if said is Exit.ERROR and witness.disturbed(found):
+        return PODS_GONE
+    if said is Exit.COMPLETE and not told and not any(pod.index == 0 for pod in found):
+        return UNREAD  # a drain evicts completed pods, too
+    return ""

@@ -2,17 +2,17 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from threading import Lock
 
-from hypersweep import api, news, status
+from hypersweep import api, condition, news, status
 from hypersweep.cache import Job, Jobs
 from hypersweep.kube import SWEEPS, Document, Kube, KubeError
 from hypersweep.metrics import Registry, Series
 from hypersweep.model import NoModel
 from hypersweep.news import News
-from hypersweep.opening import Opened, Opening
+from hypersweep.opening import Opening
 from hypersweep.publisher import Publisher
 from hypersweep.reconcile import SpecChanged, Step, SweepGone
 from hypersweep.recorder import Recorder
@@ -171,7 +171,7 @@ class Controller:
                 previous=tracked.status,
                 generation=tracked.parsed,
                 store=opened.place.store_url or "",
-                conditions=_conditions(opened, step),
+                conditions=condition.of_step(opened, step),
             )
             before = tracked.status
             self._publisher.publish(tracked, document)
@@ -278,26 +278,3 @@ class Controller:
         """Nothing else is to do: what a sweep owns is collected with it."""
         if self._tracked.pop(key, None) is not None:
             self._registry.drop(*key)
-
-
-def _conditions(opened: Opened, step: Step) -> Sequence[Condition]:
-    found = [Condition("StoreAvailable", True, "Available"), DURABLE if opened.durable else NOT_DURABLE]
-    if opened.runner.refused:
-        found.append(Condition("Launching", False, "JobRefused", opened.runner.refused))
-    if opened.sweep.journal.full:
-        found.append(Condition("JournalFull", True, "JournalFull", "nothing more is launched: name a store"))
-    if step.conflicts:
-        names = ", ".join(step.conflicts)
-        message = f"these names must be free or the sweep's own, but are somebody else's: {names}"
-        found.append(Condition("NameConflict", True, "NameTaken", message))
-    return found
-
-
-DURABLE = Condition("Durable", True, "Stored", "journal, results and metrics are in the store")
-NOT_DURABLE = Condition(
-    "Durable",
-    False,
-    "NoStore",
-    "no store is named: results come by termination messages, so that the result of a pod that is deleted"
-    " before it was read is lost, and there are no checkpoints, no logs and no live values",
-)

@@ -12,7 +12,7 @@ from hypersweep.searchable import DECLARED, NEEDS_POINTS
 from hypersweep.structural import Converter, Schema
 from hypersweep.sweepspec import IMMUTABLE, LONGEST_NAME, SweepSpec
 
-STAYS = "must stay as it was when the sweep began"
+STAYS = "must stay as it is: to change it, delete the sweep and apply it anew"
 UPWARDS = "may only be raised"
 
 

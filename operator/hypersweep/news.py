@@ -1,6 +1,6 @@
-"""What of a step people should hear: decisions, failures, a new phase."""
+"""What of a step people should hear: decisions, failures, what is infeasible, a new phase."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hypersweep import preflight
@@ -10,7 +10,8 @@ from hypersweep.plan import Plan
 from hypersweep.status import RANGES_SUFFICE
 from hypersweep.trial import Status
 
-SHOWN = 3  # failed trials that one Event names
+SHOWN = 3  # trials that one Event names
+INFEASIBLE = 20  # infeasible trials that a sweep tells of: a large one has thousands, for few reasons
 TEXT = 300  # characters of the reason of one
 
 News = tuple[str, str, bool]  # reason, message, whether it is a warning
@@ -23,15 +24,23 @@ def of_facts(plan: Plan) -> Iterator[News]:
             yield "Decided", f"{fact.name}: {fact.why}", False
         if isinstance(fact, Ended) and fact.checks and fact.checks.failed and plan.reason != preflight.FAILED:
             yield preflight.FAILED, "; ".join(fact.checks.failed), True  # else the sweep's end will say it
-    failed = [
-        fact
-        for fact in plan.record
-        if isinstance(fact, Ended) and fact.final and plan.history.trials[fact.trial].status is Status.FAILED
-    ]
-    if failed:
-        named = "; ".join(f"trial {fact.trial}: {fact.end}: {fact.reason}"[:TEXT] for fact in failed[:SHOWN])
-        more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-        yield "TrialFailed", named + more, True
+    if failed := _ended(plan, Status.FAILED):
+        yield "TrialFailed", _named(failed), True
+    infeasible = _ended(plan, Status.INFEASIBLE)
+    few = plan.history.counts.get(Status.INFEASIBLE, 0) <= INFEASIBLE
+    if infeasible and few and plan.reason != preflight.FAILED:
+        yield "TrialInfeasible", _named(infeasible), False
+
+
+def _ended(plan: Plan, status: Status) -> list[Ended]:
+    """The ends that made trials be so, for good."""
+    ends = [fact for fact in plan.record if isinstance(fact, Ended) and fact.final]
+    return [fact for fact in ends if plan.history.trials[fact.trial].status is status]
+
+
+def _named(ends: Sequence[Ended]) -> str:
+    named = "; ".join(f"trial {fact.trial}: {fact.end}: {fact.reason}"[:TEXT] for fact in ends[:SHOWN])
+    return f"{named}; and {len(ends) - SHOWN} more" if len(ends) > SHOWN else named
 
 
 def of_phase(spec: SweepSpec, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:

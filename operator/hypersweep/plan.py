@@ -13,6 +13,7 @@ from hypersweep.trial import End, Status, Suggestion, Trial
 from hypersweep.verdict import FAILURES, PROGRESS_TIMEOUT, START_TIMEOUT
 
 KEPT_FAILURES = 5  # failed attempts whose remains stay for people to look at
+TELLING = (End.ERROR, End.CONFIG, End.TIMEOUT, End.NO_METRICS)  # of the others nobody is to blame
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=10)
 
@@ -196,13 +197,16 @@ def _to_stop(history: History, live: Mapping[Key, Live]) -> Iterator[Key]:
 
 
 def _to_forget(history: History, live: Mapping[Key, Live]) -> list[Key]:
-    """What is left of recorded attempts, except for the newest failures."""
+    """What is left of recorded attempts, except for the newest failures of their own making.
+
+    A failed Job that stays raises alerts, and what was preempted or lost is run again.
+    """
     recorded = [
         (attempt, seen)
         for key, seen in sorted(live.items())
         if _known(history, key) and (attempt := history.trials[key[0]].attempts[key[1]]).end is not None
     ]
-    failed = [(a.ended, seen.key) for a, seen in recorded if a.end in FAILURES and seen.phase is Phase.ENDED]
+    failed = [(a.ended, seen.key) for a, seen in recorded if a.end in TELLING and seen.phase is Phase.ENDED]
     kept = {key for _, key in sorted(failed, key=lambda pair: (str(pair[0]), pair[1]))[-KEPT_FAILURES:]}
     remains = (Phase.PENDING, Phase.RUNNING, Phase.ENDED)
     return [seen.key for _, seen in recorded if seen.key not in kept and seen.phase in remains]

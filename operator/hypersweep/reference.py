@@ -36,7 +36,8 @@ spec:
 - **Wrong manifests** are refused when applied, as far as one or two fields tell; whatever else is wrong
   becomes a condition and an Event of the sweep. `hypersweep validate` says the same words, all at once.
 - **Live** fields may change while a sweep runs, and count from the next pass on. All others stay as they
-  were when the sweep began; the order of `parameters` means nothing.
+  were applied, also of a sweep that was then found `Invalid` and never began: to change one, delete the sweep
+  (`kubectl delete -f`) and apply it anew. The order of `parameters` means nothing.
 - **Options of the built-in trainer**, fixed in `trainer` or swept as `parameters`, have
   [a page of their own](hyperparameters.md). One that is unknown, or that has an effect in no branch of the
   sweep, is refused; so are values that cannot stand together in a configuration that the sweep can choose.
@@ -49,8 +50,9 @@ operator's own store is used, if its chart configures one (`store.url`), and on 
 `runs/<name>`. A sweep may name another URL only where the operator's configuration allows it.
 
 Without any store the cluster itself keeps the sweep's journal, in a ConfigMap. Nothing needs to be set up
-then, but results are only what trials put into their termination message, there are no live curves and no
-checkpoints to resume from, at most 1000 runs fit, and the condition `Durable` is False.
+then, but results are only what trials put into their termination message, there are no live curves, no
+checkpoints to resume from and no models to predict with, at most 1000 runs fit, and the condition `Durable`
+is False.
 
 ## Conditions between parameters
 

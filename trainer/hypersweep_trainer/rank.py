@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from hypersweep_trainer.config import Place
+from hypersweep_trainer.config import ConfigError, Place
 from hypersweep_trainer.stop import Look, aside, unasked
 
 
@@ -83,8 +83,8 @@ class Ranks(Protocol):
 
 
 def join(place: Place, look: Look = unasked) -> Ranks:
-    """The ranks of a trial, once all of them are there."""
-    device = _device(place.local or 0)
+    """The ranks of a trial, once all of them are there; raises ConfigError where its GPUs cannot be used."""
+    device = _device(place)
     if place.world == 1:
         return Alone(device)
     from hypersweep_trainer.group import Group
@@ -92,12 +92,28 @@ def join(place: Place, look: Look = unasked) -> Ranks:
     return aside(lambda: Group(place, device), look)
 
 
-def _device(local: int) -> torch.device:
+def _device(place: Place) -> torch.device:
     if not torch.cuda.is_available():
+        if place.gpus:
+            raise ConfigError(_unseen(place.gpus))
         return torch.device("cpu")
-    device = torch.device("cuda", local % torch.cuda.device_count())
+    device = torch.device("cuda", (place.local or 0) % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
+
+
+def _unseen(gpus: int) -> str:
+    """Why GPUs that a pod was given are of no use, in one sentence."""
+    kind, release = ("CUDA", torch.version.cuda) if torch.version.cuda else ("ROCm", torch.version.hip)
+    build, look = "the CPU only", "build the trainer's image without TORCH_BACKEND=cpu, or ask for no GPU"
+    if release:
+        build = f"{kind} {release}"
+        look = (
+            f"the node's driver must be new enough for {build}, and spec.runtimeClassName of"
+            " trial.podTemplate the one that gives pods their GPUs, if the cluster has one"
+        )
+    found = f"torch {torch.__version__}, built for {build}, sees none"
+    return f"trial.resources: the GPUs of this pod ({gpus}) must be visible, but {found}: {look}"
 
 
 def copied(value: Tensor) -> Callable[[], float]:
