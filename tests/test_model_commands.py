@@ -237,8 +237,8 @@ def test_of_several_sweeps_one_must_be_named(say: Say, sweep: Path, digits: Path
 @pytest.mark.parametrize(
     ("absent", "arguments", "extra"),
     [
-        ("onnxscript", ("export", "{sweep}", "model.onnx"), "hypersweep[onnx]"),
-        ("torch", ("predict", "{sweep}", "{digits}"), "hypersweep[trainer]"),
+        ("onnxscript", ("export", "{sweep}", "model.onnx"), "onnx"),
+        ("torch", ("predict", "{sweep}", "{digits}"), "trainer"),
     ],
 )
 def test_what_must_be_installed_is_told(
@@ -254,7 +254,8 @@ def test_what_must_be_installed_is_told(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == absent else find(name))
     said = say(*(argument.format(sweep=sweep, digits=digits) for argument in arguments))
 
-    assert f"Error: {absent} must be installed: pip install '{extra}'\n" == said.stderr
+    how = f"in a checkout of HyperSweep, pip install '.[{extra}]'"
+    assert f"Error: {absent} must be installed: {how}\n" == said.stderr
     assert 1 == said.exit_code
 
 

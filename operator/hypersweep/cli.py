@@ -47,7 +47,7 @@ def run(manifest: Path, store: str | None, parallel: int | None) -> None:
         _complain(str(manifest), error.problems)
         sys.exit(1)
     if sweep.spec.trial.command is None:
-        need("hypersweep[trainer]", "torch", "sklearn")
+        need("trainer", "torch", "sklearn")
     limit = parallel or min(sweep.spec.parallelism, _cores())
     again = shlex.join(["hypersweep", *sys.argv[1:]])
     with _explained():
@@ -154,7 +154,7 @@ def crd() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def operator(arguments: tuple[str, ...]) -> None:
     """Run the Kubernetes operator."""
-    need("hypersweep[operator]", "kopf", "kubernetes", "prometheus_client")
+    need("operator", "kopf", "kubernetes", "prometheus_client")
     from hypersweep import handlers
 
     handlers.main(arguments, prog_name="hypersweep operator")

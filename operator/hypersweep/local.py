@@ -176,8 +176,9 @@ class LocalRunner:
         if self._in_workers:
             count = threads(spec, order.suggestion.parameters)
             return Pooled(self._pool, count, variables(spec.trial, environment)), True
-        processes = commands(spec, environment, place.inherited, place.folder)
-        return Processes(self._guard, processes), spec.trial.command is None
+        ours = spec.trial.command is None  # where its data lies does not depend on the number of ranks
+        processes = commands(spec, environment, place.inherited, Path.cwd() if ours else place.folder)
+        return Processes(self._guard, processes), ours
 
     def _run(self, attempt: _Attempt) -> None:
         try:

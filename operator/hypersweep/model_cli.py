@@ -29,24 +29,27 @@ def predict(model: str, rows: str, output: str | None) -> None:
     array x, an image or a folder of them, or a .txt file; - is stdin, which holds CSV or text.
     """
     with _trainer("predict") as trainer:
-        words = trainer.run(located(model), rows, output)
+        words = trainer.run(located(model, _say), rows, output)
     if words:
         click.echo(words, err=True)
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="PATH", help="Rows with their labels.  [default: the test split of training]")
+@click.option("--data", metavar="PATH", help="Rows with their labels.  [default: the data of training]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def evaluate(model: str, data: str | None, as_json: bool) -> None:
     """Measure a trained model on rows that it never saw.
+
+    These are the test split of the data of training, which may lie elsewhere by now: --data names the place.
+    Of any other data at PATH all rows are measured, even if training rows are among them.
 
     MODEL is the folder or s3:// URL of a sweep, whose best model counts, of a trial or of one model; or
     sweep://NAME/best. Every look at the test split makes it a little less of a test: choose by validation,
     then look once.
     """
     with _trainer("evaluate") as trainer:
-        found = trainer.run(located(model), data)
+        found = trainer.run(located(model, _say), data)
     click.echo(_document(found) if as_json else _table(found))
 
 
@@ -61,16 +64,16 @@ def export(model: str, out: str) -> None:
     network's input.
     """
     if out.endswith(".onnx"):
-        need("hypersweep[onnx]", "onnx", "onnxscript")
+        need("onnx", "onnx", "onnxscript")
     with _trainer("export") as trainer:
-        files = trainer.run(located(model), out)
+        files = trainer.run(located(model, _say), out)
     click.echo("\n".join(files))
 
 
 @contextlib.contextmanager
 def _trainer(module: str) -> Iterator[Any]:
     """A module of the trainer; what it cannot use ends the command with a sentence."""
-    need("hypersweep[trainer]", "torch", "safetensors", "pyarrow")
+    need("trainer", "torch", "safetensors", "pyarrow")
     sys.path.insert(0, os.getcwd())  # as for trials: a network may be one of the user's own modules
     refused = importlib.import_module(f"{TRAINER}.data.raw").DataError
     try:
@@ -79,6 +82,10 @@ def _trainer(module: str) -> Iterator[Any]:
         raise Unusable(str(error)) from error
     except StoreError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
 
 
 def _table(found: Any) -> str:

@@ -12,6 +12,7 @@ class Unusable(click.ClickException):
 
 
 def need(extra: str, *packages: str) -> None:
-    """Raise what ends the command when packages are not installed."""
+    """Raise what ends the command when packages of an extra are not installed."""
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
-        raise click.ClickException(f"{', '.join(missing)} must be installed: pip install '{extra}'")
+        how = f"in a checkout of HyperSweep, pip install '.[{extra}]'"
+        raise click.ClickException(f"{', '.join(missing)} must be installed: {how}")

@@ -1,6 +1,7 @@
 """A trained model on rows it never saw: the test split as a final stage measures it, or another file."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sklearn.datasets import load_digits, load_iris, load_wine
 
 from hypersweep_trainer import loss, metric
+from hypersweep_trainer.data import _raw
 from hypersweep_trainer.data.raw import DataError
 from hypersweep_trainer.options import METRICS, ON_REQUEST
 from hypersweep_trainer.rank import Alone
@@ -107,6 +109,52 @@ def test_a_split_that_cannot_be_repeated_is_told(tmp_path: Path) -> None:
         evaluate.run(str(kept.folder), None)
 
 
+@pytest.mark.parametrize("kind", ["table", "pictures", "text", "arrays"])
+def test_of_the_data_of_training_the_test_split_is_measured_wherever_it_lies(
+    kind: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "arrays.npz", x=load_iris().data, y=load_iris().target)
+    options = {"data": f"{tmp_path}/arrays.npz"} if kind == "arrays" else some_data(kind, tmp_path)
+    kept = a_model(tmp_path, **options)
+    before = evaluate.run(str(kept.folder), None)
+    place = tmp_path / "elsewhere" / Path(options["data"]).name
+    place.parent.mkdir()
+    shutil.move(options["data"], place)
+    _raw.cache_clear()  # as in another process
+    found = evaluate.run(str(kept.folder), str(place))
+
+    assert (before.rows, before.metrics) == (found.rows, found.metrics)
+    assert f"the test split of {place}, which is the data of training" == found.source
+    with pytest.raises(DataError, match=r"there is none; --data says where the data of training lies, or "):
+        evaluate.run(str(kept.folder), None)
+
+
+def test_a_row_more_makes_other_data_of_which_every_row_is_measured(tmp_path: Path) -> None:
+    kept = a_model(tmp_path, **some_data("table", tmp_path))
+    more = write(tmp_path / "more.csv", NAMES, [*customers(), customers()[0]])
+    found = evaluate.run(str(kept.folder), str(more))
+
+    assert (str(more), len(customers()) + 1) == (found.source, found.rows)
+
+
+def test_a_folder_may_have_the_name_of_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = a_model(tmp_path, **some_data("pictures", tmp_path))
+    shutil.copytree(kept.config.options.data, tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+
+    found = evaluate.run(str(kept.folder), "digits")
+    assert "the test split of digits, which is the data of training" == found.source
+    with pytest.raises(DataError, match=r"^iris: must be a file or folder, but there is none"):
+        evaluate.run(str(kept.folder), "iris")
+
+
+def test_the_data_of_training_may_have_no_test_split(tmp_path: Path) -> None:
+    kept = a_model(tmp_path, **{**some_data("table", tmp_path), "test_fraction": 0})
+
+    with pytest.raises(DataError, match=r"table\.csv: test_fraction is 0, so no row is for testing"):
+        evaluate.run(str(kept.folder), kept.config.options.data)
+
+
 def test_another_file_is_measured_by_its_labels_whatever_classes_it_holds(tmp_path: Path) -> None:
     rows = customers()
     kept = a_model(tmp_path, **some_data("table", tmp_path))
@@ -139,11 +187,16 @@ def test_files_of_every_kind_can_be_measured(kind: str, tmp_path: Path) -> None:
             np.savez(place, x=load_wine().data, label=np.array([f"class_{y}" for y in load_wine().target]))
         case "diabetes":
             np.savez(place, x=np.random.default_rng(0).normal(size=(9, 10)), y=np.arange(9) * 30.0)
+        case "pictures":
+            place = shutil.copytree(kept.config.options.data, tmp_path / "held")
+            shutil.copy(next(place.glob("*/*.png")), next(place.glob("*")) / "one_more.png")
         case _:
-            place = Path(kept.config.options.data)
+            place = tmp_path / "held.txt"
+            place.write_text(TALE * 15)
     found = evaluate.run(str(kept.folder), str(place))
 
-    assert {"digits": 1797, "wine": 178, "diabetes": 9, "pictures": 20, "text": 84}[kind] == found.rows
+    assert {"digits": 1797, "wine": 178, "diabetes": 9, "pictures": 21, "text": 42}[kind] == found.rows
+    assert str(place) == found.source
     assert all(np.isfinite(value) for value in values(found).values())
 
 

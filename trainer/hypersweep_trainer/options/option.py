@@ -135,6 +135,8 @@ class Option:
                 return value
             case "text" if isinstance(value, str) and self._readable(value):
                 return value
+            case "text" if value is True and "true" in self.value_needs:  # the word as YAML reads it
+                return "true"
             case "texts" if _listed(value) and all(isinstance(item, str) and item for item in value):
                 return tuple(value)
             case "ints" | "floats" if _listed(value):

@@ -35,6 +35,7 @@ spec:
 - **Impact** says what is usually worth trying first; of many options there is no such opinion.
 - **Shows** stands where a change does not show from the first step on.
 - On several GPUs `batch_size` counts the rows of all ranks together.
+- `data` and `model` may be [your own code](own-code.md), as `module:attribute`.
 """
 SHORT = ("Impact", "Shows", "Source")  # facts that share a line
 MEASURED = """\

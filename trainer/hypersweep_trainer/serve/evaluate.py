@@ -1,13 +1,12 @@
 """How good a trained model is on rows that it never saw: those of its test split, or of another file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from hypersweep_trainer import data, loss, metric, saved
-from hypersweep_trainer.data import split
-from hypersweep_trainer.data.raw import DataError, Rows
+from hypersweep_trainer.data import remote
+from hypersweep_trainer.data.raw import DataError, Raw, Rows
+from hypersweep_trainer.data.split import Cut
 from hypersweep_trainer.options import ON_REQUEST
 from hypersweep_trainer.rank import Alone
 from hypersweep_trainer.saved import Model
@@ -29,6 +28,7 @@ class Measured:
 def run(url: str, place: str | None) -> Measured:
     """Measure the model at a URL on its test split, or on the rows of a file that holds their labels.
 
+    Of a file that holds the very data of training, wherever it lies by now, the test split is measured.
     Raises ValueError and DataError, in one sentence, and StoreError.
     """
     model = saved.opened(url)
@@ -36,25 +36,58 @@ def run(url: str, place: str | None) -> Measured:
         return measured(model, tested(model), f"the test split of {model.options.data}")
     source = given.named(place)
     with given.told(place):
+        known = moved(model, place)
+        if known is not None:
+            words = f"the test split of {source}, which is the data of training"
+            return measured(model, split(model, known, source), words)
         raw = given.known(model, given.read(model, place), source)
-        return measured(model, rows(model, raw, np.arange(len(raw.labels))), source)
+        return measured(model, rows(model, raw, slice(None)), source)
 
 
 def tested(model: Model) -> Rows:
     """The test split of the data that a model was trained on; raises DataError when it is not that data."""
     options = model.options
-    if not options.test_fraction:
-        raise DataError(f"{options.data}: test_fraction is 0, so no row is for testing; name some by --data")
-    raw = data.read(options)
+    try:
+        raw = data.read(options)
+    except DataError as error:
+        raise DataError(
+            f"{error}; --data says where the data of training lies, or names other rows"
+        ) from error
     if raw.digest != model.about["digest"]:
         raise DataError(
             f"{options.data}: must be the data that the model was trained on, of digest "
             f"{model.about['digest']}, but has digest {raw.digest}"
         )
+    return split(model, raw, options.data)
+
+
+def moved(model: Model, place: str) -> Raw | None:
+    """What lies at a place if it is the data of training: a digest does not cover where that lies.
+
+    Raises DataError when nothing lies there.
+    """
+    if place == given.STDIN:
+        return None
+    path = remote.fetch(place, model.options.cache_dir).absolute()  # so that it is no name of a data set
+    try:
+        raw = data.read(replace(model.options, data=str(path)))
+    except DataError:  # other rows may have another form
+        return None
+    return raw if raw.digest == model.about["digest"] else None
+
+
+def split(model: Model, raw: Raw, name: str) -> Rows:
+    """The rows of the data of training that are for testing; raises DataError when there are none."""
+    options = model.options
+    if not options.test_fraction:
+        raise DataError(f"{name}: test_fraction is 0, so no row is for testing; name other rows by --data")
     places = data.divided(raw, options, model.about["resolved"]["fraction"])
     if places.digest != model.about["split"]:
-        raise DataError(f"{options.data}: must be split as in training, but this version splits otherwise")
-    return rows(model, raw, split.numbers(places.test))
+        raise DataError(f"{name}: must be split as in training, but this version splits otherwise")
+    if not isinstance(places, Cut):
+        return rows(model, raw, places.test)
+    (run,) = places.test
+    return rows(model, raw, slice(run.start, run.stop))
 
 
 def measured(model: Model, part: Rows, source: str) -> Measured:
