@@ -44,13 +44,13 @@ WORKDIR /tmp
 USER 65532:65532
 
 FROM runtime AS trainer
-# What the option `compile` needs where training runs. A base without apt-get must hold it already.
+# What the option `compile` needs where training runs.
 USER root
 RUN headers="$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
     && missing="$(command -v g++ >/dev/null || echo g++)$(test -f "$headers" || echo ' python3-dev')" \
-    && if [ -n "$missing" ]; then \
-        apt-get update && apt-get install --yes --no-install-recommends $missing && rm -rf /var/lib/apt/lists/*; \
-    fi
+    && if [ -z "$missing" ]; then exit; fi \
+    && if ! command -v apt-get; then echo "without $missing in the base, the option compile will not work" >&2; exit; fi \
+    && apt-get update && apt-get install --yes --no-install-recommends $missing && rm -rf /var/lib/apt/lists/*
 USER 65532:65532
 COPY --from=trainer-dependencies /opt/hypersweep /opt/hypersweep
 COPY --from=code /code /opt/hypersweep

@@ -133,3 +133,14 @@ def test_why_trials_are_infeasible_is_told_of_the_first_ones() -> None:
     assert ("Normal", "trial 0: Infeasible: loss is nan") == (told[0]["type"], told[0]["message"])
     assert 1 < len(told) < 10
     assert 30 == world.status["trials"]["infeasible"]
+
+
+def test_why_trials_are_infeasible_is_told_however_many_end_at_once() -> None:
+    world = World().apply(strategy={"grid": {"points": 30}}, parallelism=30).work()
+    for _ in range(2):  # the first trial runs by itself
+        world.finish(loss=math.nan)
+        world.pass_time(3)
+    told = [event["message"] for event in world.events if event["reason"] == "TrialInfeasible"]
+
+    assert 30 == world.status["trials"]["infeasible"]
+    assert ["trial 0: Infeasible: loss is nan", "and 26 more"] == [told[0], told[1].split("; ")[-1]]

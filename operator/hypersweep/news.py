@@ -27,7 +27,7 @@ def of_facts(plan: Plan) -> Iterator[News]:
     if failed := _ended(plan, Status.FAILED):
         yield "TrialFailed", _named(failed), True
     infeasible = _ended(plan, Status.INFEASIBLE)
-    few = plan.history.counts.get(Status.INFEASIBLE, 0) <= INFEASIBLE
+    few = plan.history.counts.get(Status.INFEASIBLE, 0) - len(infeasible) < INFEASIBLE
     if infeasible and few and plan.reason != preflight.FAILED:
         yield "TrialInfeasible", _named(infeasible), False
 

@@ -1,11 +1,14 @@
 """What of a trained network starts anew is told once, and is neither all of it nor frozen."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import timm
+import torch
+from torch import Tensor, nn
 
 from hypersweep_trainer.form import Form
 from hypersweep_trainer.model import build
@@ -111,3 +114,24 @@ def test_all_heads_of_a_network_of_timm_start_anew() -> None:
     heads = {f"body.{head}.{kind}" for head in ("head", "head_dist") for kind in ("weight", "bias")}
 
     assert heads == set(replaced(network, form, print))
+
+
+class Words(nn.Module):
+    """Gives every token's successor the same odds, and has no table of vectors."""
+
+    def __init__(self, shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.odds = nn.Parameter(torch.zeros(shape[0], outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.odds.expand(len(x), *self.odds.shape)
+
+
+def test_a_network_without_vectors_of_tokens_is_no_start_for_one_with_them(tmp_path: Path) -> None:
+    few = {"data": "markov", "synthetic_rows": 40, "context": 8, "epochs": 1, "batch_size": 8}
+    own = json.dumps({**few, "model": f"{__name__}:Words"})
+    start = {"pretrained": f"{tmp_path}/first/attempts/0/model"}
+
+    assert 0 == train(an_environment(tmp_path / "first", HYPERSWEEP_TRAINER=own))
+    assert 78 == train(an_environment(tmp_path / "second", {**few, **start}))
+    assert "pretrained: a network like this one must be in" in message(tmp_path / "second")

@@ -168,3 +168,13 @@ def test_a_file_of_predictions_is_there_once_it_is_whole(ending: str, tmp_path: 
     Image.new("RGB", (8, 8)).save(file)
     predict.run(str(kept.folder), str(folder), str(output))
     assert "of before" not in output.read_bytes().decode("latin-1")
+
+
+def test_a_link_to_a_file_of_predictions_stays_one(tmp_path: Path) -> None:
+    kept = a_model(tmp_path, data=str(pictures(tmp_path / "pictures")), model="cnn", image_size=16)
+    link, output = tmp_path / "latest.csv", tmp_path / "there.csv"
+    link.symlink_to(output)
+
+    predict.run(str(kept.folder), str(tmp_path / "pictures"), str(link))
+    assert link.is_symlink()
+    assert output.read_text().startswith("file,prediction,")

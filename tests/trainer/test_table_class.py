@@ -192,3 +192,20 @@ def test_truth_values_of_arrays_are_those_of_tables(tmp_path: Path, y: Any) -> N
     np.savez(tmp_path / "held.npz", x=np.arange(9.0)[:, None], y=y)
 
     assert 9 == evaluate.run(str(kept.folder), str(tmp_path / "held.npz")).rows
+
+
+def test_a_zero_below_zero_is_no_class_of_its_own(tmp_path: Path) -> None:
+    assert ("-1", "0", "1") == read(a_csv(tmp_path, ["-1.0", "-0.0", "0.0", "-0", "1.0"] * 4)).names
+
+
+def test_an_infinite_number_in_a_file_of_numbers_is_no_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="column y: row 2 is infinite, but each row needs a class"):
+        read(a_parquet(tmp_path, [1.0, math.inf, 0.0] * 4))
+
+
+def test_a_last_column_without_a_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,\n" + "1,0,\n" * 9)
+
+    with pytest.raises(DataError, match="the last column, without a name: row 1 is empty"):
+        read(path)

@@ -143,15 +143,11 @@ def _load(options: Options, fraction: float, final: bool, device: str) -> Data:
 
 
 def _notes(raw: Raw, places: Split | Cut, options: Options) -> tuple[str, ...]:
-    """Which classes a part lacks, and which columns of text are nearly ones of numbers."""
-    odd = [
-        f"{options.data}, column {name}: {found}: all its cells are taken for categories"
-        for name, found in table.strays(raw.columns or {}, options.categorical)
-    ]
+    """What is strange in the data, and which classes a part lacks."""
     if raw.target != "classification" or isinstance(places, Cut):
-        return tuple(odd)
+        return raw.notes
     parts = {"training": places.train, "validation": places.val, "test": places.test}
-    return (*odd, *label.absent(raw, parts, options.data))
+    return (*raw.notes, *label.absent(raw, parts, options.data))
 
 
 def _evaluated(parts: Parts, places: Split | Cut) -> Callable[[NDArray[np.int64]], Rows] | None:

@@ -82,6 +82,8 @@ def plain(words: Sequence[str]) -> list[str]:
 
 def _number(word: str) -> str | None:
     """The name of a number, None where it would not give back how the number is spelled."""
+    if word in ("-0", "-0.0"):  # what rounding leaves of a small number
+        return "0"
     for name, read in ((word.removesuffix(".0"), int), (word, float)):
         try:
             if str(read(name)) == name:

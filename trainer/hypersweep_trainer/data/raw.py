@@ -41,6 +41,7 @@ class Raw:
     tokens: Tokens | None = None  # rows (n, context), or a stream (n,) of which rows are windows
     vocabulary: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)  # what prediction needs of the source, plain types
+    notes: tuple[str, ...] = ()  # what is strange, in sentences
 
 
 def smallest(vocabulary: int) -> type[np.integer[Any]]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from hypersweep_trainer.data import label, stray
 from hypersweep_trainer.data.digest import digest
 from hypersweep_trainer.data.raw import DataError, Raw
-from hypersweep_trainer.data.stray import Stray
 from hypersweep_trainer.options import Options
 
 Columns = Mapping[str, NDArray[Any]]
@@ -42,15 +41,15 @@ def read(path: Path, kind: str, options: Options) -> Raw:
     if classes:
         _present(table[target], target, path, kind, where)
     inputs = {name: table[name] for name in features}
-    _regular(inputs, options)
+    notes = tuple(_strange(inputs, options))
     labels, codes = _target(table, target, options)
     total = digest(list(inputs), *inputs.values(), labels, codes)
-    return Raw("tabular", options.target, labels, total, codes, inputs, about={"label": target})
+    return Raw("tabular", options.target, labels, total, codes, inputs, about={"label": target}, notes=notes)
 
 
 def _target(table: Columns, name: str, options: Options) -> tuple[NDArray[Any], tuple[str, ...]]:
-    where = f"{options.data}, column {name}"
-    if not name:
+    where = f"{options.data}, column {name}" if name else f"{options.data}, the last column, without a name"
+    if options.target == "reconstruction":
         return np.zeros(len(next(iter(table.values()))), np.int64), ()
     if options.target == "classification":
         return label.classes(table[name], where)
@@ -71,22 +70,19 @@ def _present(cells: NDArray[Any], name: str, path: Path, kind: str, where: str) 
         )
 
 
-def _regular(features: Columns, options: Options) -> None:
-    """Raise DataError for a column of numbers or dates of which a few cells make text."""
-    for name, found in strays(features, options.categorical):
+def _strange(features: Columns, options: Options) -> Iterator[str]:
+    """What is strange in columns of text; raises DataError where a few cells alone make text of one."""
+    for name, cells in features.items():
+        if cells.dtype != object or name in options.categorical:
+            continue
+        found, where = stray.found(cells), f"{options.data}, column {name}"
+        if found is None:
+            continue
         if found.sure:
             raise DataError(
-                f"{options.data}, column {name}: {found}: leave {found.such} empty, "
-                "or name the column in `categorical`"
+                f"{where}: {found}: leave {found.such} empty, or name the column in `categorical`"
             )
-
-
-def strays(columns: Columns, categorical: Collection[str]) -> Iterator[tuple[str, Stray]]:
-    """What is strange in columns of text that are not `categorical`, by their names."""
-    for name, cells in columns.items():
-        if cells.dtype == object and name not in categorical:
-            for found in filter(None, [stray.found(cells)]):
-                yield name, found
+        yield f"{where}: {found}: all its cells are taken for categories"
 
 
 def names(path: Path, kind: str) -> list[str]:
@@ -211,7 +207,7 @@ def _words(column: Any, where: str) -> list[str | None]:
     if types.is_timestamp(kind) or types.is_date(kind) or types.is_integer(kind) or types.is_boolean(kind):
         return [None if cell is None else str(cell) for cell in column.to_pylist()]
     cells = _numbers(column, kind, where)
-    words = label.text(np.nan_to_num(cells))
+    words = label.text(np.where(np.isnan(cells), 0, cells))
     return [None if gap else word for word, gap in zip(words, np.isnan(cells), strict=True)]
 
 

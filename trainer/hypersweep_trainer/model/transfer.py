@@ -85,8 +85,9 @@ def _matched(
     own, last = tensors(network), answering(network)
     here = meaning.bound(own, asdict(form), encoding, last)
     there = meaning.bound(weights, about["form"], about["encoding"], last)
-    if about["form"]["target"] == "tokens":  # tied weights are stored once, and are the head's as well
-        there.setdefault("head.weight", there["embed.vector.weight"])
+    vector = there.get("embed.vector.weight")
+    if vector is not None and about["form"]["target"] == "tokens":  # tied weights are stored once, for both
+        there.setdefault("head.weight", vector)
     given: dict[str, Tensor] = {}
     anew: dict[str, str] = {}
     for name, one in here.items():

@@ -36,10 +36,10 @@ def opened(place: str | None) -> Iterator[Write]:
     if place is None:
         yield _csv(sys.stdout)
         return
-    path = Path(place)
+    path = Path(place).resolve()  # a link stays one
     part = path.with_name(f".{path.name}.part")
     try:
-        with _csv_file(part) if path.suffix.lower() == ".csv" else _parquet_file(part) as write:
+        with _csv_file(part) if Path(place).suffix.lower() == ".csv" else _parquet_file(part) as write:
             yield write
         os.replace(part, path)
     finally:
