@@ -23,7 +23,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 def an_npz(folder: Path, arrays: Columns, **options: Any) -> Options:
     path = folder / "rows.npz"
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
     return Options(data=str(path), format="npz", **options)
 
 
